@@ -1,0 +1,23 @@
+"""Everything streamguard raises on purpose. Any other exception is a bug in streamguard."""
+
+
+class StreamguardError(Exception):
+    """What went wrong, where, with which value, and how to mend it; shown without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(StreamguardError):
+    """The configuration, or how a command was called, is wrong."""
+
+    exit_code = 2
+
+
+class LogError(StreamguardError):
+    """A log cannot be reached, or refuses what is asked of it."""
+
+    exit_code = 3
+
+
+class CommitLostError(LogError):
+    """A transaction did not commit, or nobody can say whether it did: go back to what is committed."""

@@ -1,0 +1,1 @@
+"""Where records live: one narrow interface, and a file for each log behind it."""

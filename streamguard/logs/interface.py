@@ -1,0 +1,125 @@
+"""The narrow interface between the worker and a log.
+
+A *session* is one worker's membership of a consumer group together with its transactional writes.
+Its rule is: one `poll`, one `commit`. After any `LogError` the session is dead: close it, open
+another, and restore the tasks from what is committed.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from streamguard.core.records import Batch, Headers, TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class TopicInfo:
+    """What a log knows of a topic. `retention_ms` is None where records are kept for ever."""
+
+    name: str
+    partitions: int
+    retention_ms: int | None = None
+    compacted: bool = False
+    max_record_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A group's committed position in a partition: the next offset to read, and a note of at most 4 kB."""
+
+    offset: int
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record to be written. Without a partition, the key chooses it; without a key, any will do."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int | None = None
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Poll:
+    """What one poll brought. `assigned` is the whole assignment where it changed, else None."""
+
+    batches: list[Batch] = field(default_factory=list)
+    assigned: frozenset[TopicPartition] | None = None
+
+
+class Session(Protocol):
+    """One member of a consumer group, reading committed records, writing in transactions."""
+
+    def poll(self, timeout_ms: int) -> Poll:
+        """Records of assigned partitions that are not paused; at most one batch a partition.
+
+        When `assigned` is set, positions of all partitions are at what is committed (else at the start),
+        nothing is paused, and no batch comes with it.
+        """
+        ...
+
+    def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
+        """What the group has committed; partitions without a commit are left out."""
+        ...
+
+    def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset after the last committed record of each partition."""
+        ...
+
+    def starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The first offset that retention has left in each partition."""
+        ...
+
+    def position(self, partition: TopicPartition) -> int:
+        """The next offset that `poll` will read."""
+        ...
+
+    def seek(self, partition: TopicPartition, offset: int) -> None: ...
+
+    def pause(self, partitions: Collection[TopicPartition]) -> None: ...
+
+    def resume(self, partitions: Collection[TopicPartition]) -> None: ...
+
+    def commit(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
+        """Records and offsets together, or neither.
+
+        Raises `CommitLostError` where that is not certain.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Log(Protocol):
+    """A set of topics."""
+
+    def topics(self, names: Collection[str]) -> dict[str, TopicInfo]:
+        """Those of `names` that exist."""
+        ...
+
+    def create(self, topic: TopicInfo) -> None:
+        """Make a topic; one that exists already is left as it is."""
+        ...
+
+    def session(self, group: str, topics: Collection[str], worker: str) -> Session:
+        """Join a group. `worker` is a stable name: one that comes back fences its former self."""
+        ...
+
+    def read(
+        self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False
+    ) -> Iterator[Batch]:
+        """Committed records from the start to where the topic ends now (`follow`: and on), outside any group.
+
+        With `follow` an empty batch comes about once a second when there is nothing new.
+        """
+        ...
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Write records outside any transaction of a group; durable on return."""
+        ...
+
+    def close(self) -> None: ...
