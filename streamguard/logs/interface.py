@@ -109,9 +109,7 @@ class Log(Protocol):
         """Join a group. `worker` is a stable name: one that comes back fences its former self."""
         ...
 
-    def read(
-        self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False
-    ) -> Iterator[Batch]:
+    def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:
         """Committed records from the start to where the topic ends now (`follow`: and on), outside any group.
 
         With `follow` an empty batch comes about once a second when there is nothing new.

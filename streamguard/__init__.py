@@ -1,0 +1,1 @@
+"""streamguard: finds out that a model in production has gone wrong."""

@@ -1,0 +1,184 @@
+"""The command line: thin functions that read a configuration and hand over.
+
+Exit codes: 0 fine, 1 a check found trouble, 2 the call or the configuration is wrong, 3 a system cannot be
+reached or used, 130 interrupted. Whatever is wrong on purpose arrives as a `StreamguardError`, whose text is
+all that is shown; a traceback means a bug.
+"""
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+from streamguard import config as configuration
+from streamguard.config import Config, Monitor
+from streamguard.core.durations import format_duration_ms
+from streamguard.errors import StreamguardError
+
+# Boxes and colours are for people; a pipe, a log or a test gets plain lines.
+_MARKUP: Literal["rich"] | None = "rich" if sys.stdout.isatty() else None
+
+app = typer.Typer(
+    name="streamguard",
+    help="Finds out that a model in production has gone wrong, from its predictions and their late labels.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=_MARKUP,
+)
+config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=_MARKUP)
+app.add_typer(config_app, name="config", help="Check, show or describe a configuration.")
+
+ConfigPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CONFIG",
+        help="YAML file with the settings. Variables named STREAMGUARD_LOG__GROUP and the like win over it.",
+        show_default=False,
+    ),
+]
+
+
+def main() -> NoReturn:
+    """Run a command and exit with its code."""
+    try:
+        app()
+    except StreamguardError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"streamguard {version('streamguard')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+# Commands stand below, each a thin function: load the configuration, call, print.
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    until_end: Annotated[
+        bool,
+        typer.Option("--until-end", help="Stop when all inputs were read to where they end now."),
+    ] = False,
+) -> None:
+    """Run a worker: join predictions with labels, check, and publish alerts, until stopped.
+
+    Start more workers with the same configuration to share the work. SIGTERM or Ctrl-C ends it after the
+    transaction under way; a second one ends it at once, and nothing committed is lost or done twice.
+    """
+    from streamguard.worker.running import run_worker  # noqa: PLC0415 - its imports take a second
+
+    run_worker(configuration.load(config), until_end=until_end, echo=typer.echo)
+
+
+@app.command()
+def alerts(
+    config: ConfigPath,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more, until stopped.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help="Only alerts with this event time (RFC 3339) or later."),
+    ] = None,
+) -> None:
+    """Print the alerts as JSON lines, oldest first, as far as each partition keeps them."""
+    from streamguard.worker.listing import list_alerts  # noqa: PLC0415 - its imports take a second
+
+    list_alerts(configuration.load(config), since=since, follow=follow, echo=typer.echo)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Run as fast as possible, sum up and stop.")] = False,
+    data: Annotated[Path, typer.Option(help="Directory of the demo's log; the last demo's is replaced.")] = Path(
+        "data"
+    ),
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="CONFIG", help="Send the demo's records to the topics of this configuration, and stop."),
+    ] = None,
+) -> None:
+    """Run the whole system on real data with a fault in it, on an embedded log: no broker is needed."""
+    from streamguard.demo.running import run_demo, send_story  # noqa: PLC0415 - its imports take a second
+
+    if to is None:
+        run_demo(data, once=once, echo=typer.echo)
+    else:
+        send_story(configuration.load(to), echo=typer.echo)
+
+
+@config_app.command("check")
+def check_config(config: ConfigPath) -> None:
+    """Validate a configuration and sum up what it does.
+
+    Every problem is listed, with its line. Brokers are not asked, so that this works anywhere.
+    """
+    loaded = configuration.load(config)
+    typer.echo("\n".join([f"ok: {config}", *_summary(loaded)]))
+
+
+@config_app.command("show")
+def show_config(config: ConfigPath) -> None:
+    """Print the configuration in effect: defaults and the environment filled in, secrets hidden."""
+    typer.echo(configuration.load(config).as_yaml(), nl=False)
+
+
+@config_app.command("schema")
+def show_schema() -> None:
+    """Print the JSON Schema of the configuration, by which an editor completes and explains settings.
+
+    Save it, and put `# yaml-language-server: $schema=FILE` on the first line of the configuration.
+    """
+    typer.echo(json.dumps(configuration.schema(), indent=2))
+
+
+def _summary(config: Config) -> list[str]:
+    log, topics, join = config.log, config.topics, config.join
+    place = f"Kafka at {','.join(log.bootstrap_servers)}" if log.kind == "kafka" else f"the file {log.path}"
+    inputs = f"{topics['predictions']} + {topics['labels']}"
+    per_second = join.max_waiting * 1000 // config.horizon_ms
+    held = f"{join.max_waiting:,} records and {join.max_waiting_bytes / 2**20:,.0f} MiB"
+    enough = f"{per_second:,} records a second over {format_duration_ms(config.horizon_ms)}"
+    return [
+        f"log: {place}, group {log.group}",
+        f"topics: {inputs} -> {topics['outcomes']} -> {topics['alerts']}",
+        f"topics on the side: rejected to {topics['rejected']}, state in {topics['state']}",
+        *(f"monitor {monitor.name}: {_checks(monitor)}" for monitor in config.monitors),
+        f"memory: each input partition holds at most {held}, enough for {enough}",
+    ]
+
+
+def _checks(monitor: Monitor) -> str:
+    match = ", ".join(f"{field} = {json.dumps(value, ensure_ascii=False)}" for field, value in monitor.match.items())
+    text = f"{monitor.loss.value} of {f'predictions with {match}' if match else 'all predictions'}"
+    if monitor.split_by:
+        text += f", by {', '.join(monitor.split_by)}"
+    checks: list[str] = [detector.type for detector in monitor.detectors]
+    if monitor.threshold is not None:
+        threshold = monitor.threshold
+        checks.insert(0, f"threshold {threshold.max_mismatch_percent:g}% of {threshold.window}")
+    return f"{text}; {', '.join(checks)} ({monitor.severity})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What comes in: predictions, labels, and how one finds the other."""
+
+from collections.abc import Iterable
+
+from pydantic import Field as Setting
+
+from streamguard.config.base import Problem, Section
+from streamguard.config.types import Count, Duration, Field, TopicName
+
+
+class PredictionFields(Section):
+    """Where a prediction record keeps what."""
+
+    request_id: Field = Field(path="request_id")
+    """What a label names its prediction by."""
+    value: Field = Field(path="prediction")
+    """The model's answer."""
+    time: Field | None = None
+    """When the prediction was made: epoch milliseconds or RFC 3339. Null: the record's Kafka timestamp."""
+    model: Field | None = Field(path="model")
+    """Name of the model; monitors call it `model`. Null: records do not carry one."""
+    version: Field | None = Field(path="version")
+    """Version of the model; monitors call it `version`. Null: records do not carry one."""
+    score: Field | None = None
+    """The model's probability (0 to 1) of the positive class; log_loss and brier need it. Null: none."""
+
+
+class Predictions(Section):
+    """What the model answered."""
+
+    topic: TopicName = "predictions"
+    """Topic that the serving side writes to."""
+    fields: PredictionFields = PredictionFields()
+    """Where a record keeps what."""
+
+
+class LabelFields(Section):
+    """Where a label record keeps what."""
+
+    request_id: Field = Field(path="request_id")
+    """Names the prediction that the label belongs to."""
+    value: Field = Field(path="label")
+    """The truth."""
+    time: Field | None = None
+    """When the truth became known: epoch milliseconds or RFC 3339. Null: the record's Kafka timestamp, which
+    is right unless the payload says just that; a copy of the prediction's time makes labels late."""
+
+
+class Labels(Section):
+    """What turned out to be true."""
+
+    topic: TopicName = "labels"
+    """Topic that the truth arrives on."""
+    fields: LabelFields = LabelFields()
+    """Where a record keeps what."""
+
+
+class Join(Section):
+    """Which label belongs to which prediction, how long each waits, and how much may wait."""
+
+    before_ms: Duration = Setting(default=0, alias="before", ge=0)
+    """How much earlier than its prediction a label may be. Default 0s."""
+    after_ms: Duration = Setting(alias="after", ge=0)
+    """How much later than its prediction a label may be. Long enough for nearly all labels; predictions are
+    kept in memory this long. No default: only you know how late your labels are."""
+    disorder_ms: Duration = Setting(default=30_000, alias="disorder", ge=0)
+    """How far behind the newest event time of its partition a record may be before it is late and left out.
+    Default 30s."""
+    max_ahead_ms: Duration = Setting(default=3_600_000, alias="max_ahead", ge=0)
+    """How far ahead of its own Kafka timestamp an event time may be before the record is rejected: one wrong
+    clock must not make all that follows late. Default 1h."""
+    idle_after_ms: Duration | None = Setting(default=30_000, alias="idle_after", gt=0)
+    """How long a partition may bring nothing before the others stop waiting for it. Null: never. Default
+    30s."""
+    max_waiting: Count = 5_000_000
+    """Most records that one join task (one input partition) holds; then it pauses the input that runs ahead.
+    Default 5000000."""
+    max_waiting_bytes: Count = 1_073_741_824
+    """Most memory that one join task (one input partition) holds, in bytes; then it pauses the input that
+    runs ahead. Default 1073741824, 1 GiB."""
+
+    def problems(self) -> Iterable[Problem]:
+        if self.before_ms == 0 and self.after_ms == 0:
+            yield ("after",), "must be > 0 where join.before is 0, or no label ever matches"

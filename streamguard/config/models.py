@@ -1,0 +1,165 @@
+"""The whole of a configuration."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+from pydantic import Field as Setting
+
+from streamguard.config.base import Key, Problem, Section
+from streamguard.config.document import dump
+from streamguard.config.inputs import Join, Labels, Predictions
+from streamguard.config.log import LogSection
+from streamguard.config.monitors import Monitor
+from streamguard.config.types import Count, Duration, TopicName, is_topic_name
+from streamguard.core.losses import Loss
+
+
+class Outcomes(Section):
+    """The topic between joining and monitoring."""
+
+    topic: TopicName | None = None
+    """Topic of matched predictions and labels. Null: streamguard-<group>-outcomes."""
+    partitions: Count | None = None
+    """Partitions of that topic when it is created; monitors are spread over them. Null: as many as the
+    predictions topic has."""
+
+
+class Alerts(Section):
+    """Where people and programs learn of trouble."""
+
+    topic: TopicName = "alerts"
+    """Topic that alerts are written to."""
+    cooldown_ms: Duration = Setting(default=3_600_000, alias="cooldown", ge=0)
+    """How long, in event time, after an alert the same check stays quiet about the same segment. Default
+    1h."""
+
+
+class Rejected(Section):
+    """Where records go that cannot be used."""
+
+    topic: TopicName | None = None
+    """Topic of rejected records: unchanged, the reason in headers. Null: streamguard-<group>-rejected."""
+
+
+class State(Section):
+    """What monitors remember over a restart."""
+
+    topic: TopicName | None = None
+    """Compacted topic of snapshots. Null: streamguard-<group>-state."""
+    every_ms: Duration = Setting(default=30_000, alias="every", gt=0)
+    """Time between two snapshots: what a restart reads again at most. Default 30s."""
+
+
+class Limits(Section):
+    """What a single record may be."""
+
+    record_bytes: Count = 1_048_576
+    """Longest record value, in bytes; a longer one is rejected. Default 1048576, 1 MiB."""
+    request_id_chars: Count = 512
+    """Longest request ID, in characters; a record with a longer one is rejected. Default 512."""
+
+
+class Logging(Section):
+    """What a worker says about itself."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level of the log lines that are written to stderr."""
+
+
+def _some(monitors: tuple[Monitor, ...]) -> tuple[Monitor, ...]:
+    if not monitors:
+        raise ValueError("needs at least one monitor")
+    return monitors
+
+
+class Config(Section):
+    """All settings of a streamguard installation."""
+
+    log: LogSection
+    """Where records live."""
+    predictions: Predictions = Predictions()
+    """What the model answered."""
+    labels: Labels = Labels()
+    """What turned out to be true."""
+    join: Join
+    """Which label belongs to which prediction."""
+    monitors: Annotated[tuple[Monitor, ...], AfterValidator(_some), Setting(json_schema_extra={"minItems": 1})]
+    """What is watched; at least one monitor."""
+    outcomes: Outcomes = Outcomes()
+    """The topic between joining and monitoring."""
+    alerts: Alerts = Alerts()
+    """Where people and programs learn of trouble."""
+    rejected: Rejected = Rejected()
+    """Where records go that cannot be used."""
+    state: State = State()
+    """What monitors remember over a restart."""
+    limits: Limits = Limits()
+    """What a single record may be."""
+    logging: Logging = Logging()
+    """What a worker says about itself."""
+
+    @property
+    def horizon_ms(self) -> int:
+        """Longest time that a record may have to be remembered, in event time."""
+        return self.join.before_ms + self.join.after_ms
+
+    @property
+    def outcomes_topic(self) -> str:
+        return self.outcomes.topic or f"streamguard-{self.log.group}-outcomes"
+
+    @property
+    def rejected_topic(self) -> str:
+        return self.rejected.topic or f"streamguard-{self.log.group}-rejected"
+
+    @property
+    def state_topic(self) -> str:
+        return self.state.topic or f"streamguard-{self.log.group}-state"
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Every topic by its role, which is also the name of the section that names it."""
+        return {
+            "predictions": self.predictions.topic,
+            "labels": self.labels.topic,
+            "outcomes": self.outcomes_topic,
+            "alerts": self.alerts.topic,
+            "rejected": self.rejected_topic,
+            "state": self.state_topic,
+        }
+
+    def problems(self) -> Iterable[Problem]:
+        yield from self._topic_problems()
+        names = Counter(monitor.name for monitor in self.monitors)
+        for index, monitor in enumerate(self.monitors):
+            where: Key = ("monitors", index)
+            if names[monitor.name] > 1:
+                yield (
+                    (*where, "name"),
+                    f"must be unique, but {names[monitor.name]} monitors are named {monitor.name!r}",
+                )
+            if monitor.loss in {Loss.LOG_LOSS, Loss.BRIER} and self.predictions.fields.score is None:
+                yield (
+                    ("predictions", "fields", "score"),
+                    f"is missing: the loss {monitor.loss.value} of monitor {monitor.name!r} needs it",
+                )
+
+    def as_yaml(self) -> str:
+        """What is in effect, as a file that can be loaded again: defaults filled in, secrets hidden."""
+        data = self.model_dump(mode="json", by_alias=True)
+        for role in ("outcomes", "rejected", "state"):
+            data[role]["topic"] = self.topics[role]
+        return dump(data)
+
+    def _topic_problems(self) -> Iterable[Problem]:
+        seen: dict[str, str] = {}
+        for role, topic in self.topics.items():
+            if not is_topic_name(topic):
+                yield (
+                    (role, "topic"),
+                    f"would be {topic!r} after log.group, which is no topic name; set it, or the group",
+                )
+            if topic in seen:
+                yield (role, "topic"), f"must differ from {seen[topic]}.topic, both are {topic!r}"
+            seen.setdefault(topic, role)

@@ -1,0 +1,64 @@
+"""What is watched, and by which checks."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import Field as Setting
+from pydantic import ValidationInfo, field_validator
+
+from streamguard.config.base import Problem, Section, refusal
+from streamguard.config.types import Count, FieldPath, Text, Value, with_unit
+from streamguard.core.detectors import DetectorSettings
+from streamguard.core.losses import Loss, suits
+from streamguard.core.threshold import ThresholdSettings
+
+Severity = Literal["critical", "warning", "info"]
+
+
+class Monitor(Section):
+    """Asks of the outcomes whether a model, in each of its segments, gets worse."""
+
+    name: Text
+    """Name of the monitor, unique; alerts carry it."""
+    match: dict[FieldPath, Value] = Setting(default_factory=dict)
+    """Fields that a prediction must have, with these values. A dotted path in the prediction record; `model`
+    and `version` are those of `predictions.fields`. Default: every prediction."""
+    split_by: tuple[FieldPath, ...] = ()
+    """Fields (named as in `match`) whose every combination of values is watched by itself."""
+    loss: Loss = Loss.MISMATCH
+    """How far a prediction is from its label."""
+    positive: Value | None = None
+    """The label whose probability `score` is; for log_loss and brier. Null: 1 and true."""
+    max_segments: Count = 1000
+    """Most combinations of `split_by` that are watched by themselves. Default 1000."""
+    severity: Severity = "critical"
+    """What this monitor's alerts are marked as."""
+    threshold: ThresholdSettings | None = None
+    """Alert when too many predictions differ from their labels. Null: no such check."""
+    detectors: tuple[DetectorSettings, ...] = ()
+    """Alert when the losses change."""
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _cooldown_with_unit(cls, data: Any, info: ValidationInfo) -> Any:
+        # The core takes a number as milliseconds; in a file that would be a slip.
+        if isinstance(data, dict):
+            try:
+                with_unit(data.get("cooldown"), info)
+            except ValueError as error:
+                raise refusal([(("cooldown",), str(error))]) from None
+        return data
+
+    def problems(self) -> Iterable[Problem]:
+        if self.threshold is None and not self.detectors:
+            yield (), f"(monitor {self.name!r}) checks nothing: give it a threshold or a detector"
+        if self.threshold is not None and self.loss is not Loss.MISMATCH:
+            yield (
+                ("threshold",),
+                f"(monitor {self.name!r}) counts mismatches: it needs loss: mismatch, got {self.loss.value}",
+            )
+        for index, detector in enumerate(self.detectors):
+            if not suits(self.loss, detector.needs):
+                works = ", ".join(loss.value for loss in Loss if suits(loss, detector.needs))
+                words = f"(monitor {self.name!r}): {detector.type} cannot watch the loss {self.loss.value}"
+                yield ("detectors", index), f"{words}; it works with {works}"

@@ -1,0 +1,115 @@
+"""Many sources into one event-time order.
+
+Each source promises, in band, that nothing before its watermark follows. What lies before every source's
+watermark is released in the total order (outcome time, source, prediction offset, label offset), so the
+order is the same whatever the interleaving of the sources, the size of batches, and the restarts.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from streamguard.core.outcomes import OutcomeRecord, Outcomes
+
+_IDLE = 1 << 62
+
+
+@dataclass(slots=True)
+class _Pending:
+    rows: Outcomes
+    offset: int
+    """Of the outcomes record that brought the rows."""
+
+
+class SequenceGapError(Exception):
+    """Records of a source are missing from the outcomes topic: what follows would be wrong."""
+
+
+class Merge:
+    """Holds outcomes until every source has passed them."""
+
+    def __init__(self, sources: int) -> None:
+        self._watermarks: list[int | None] = [None] * sources
+        self._sequences: list[int | None] = [None] * sources
+        self._pending: list[_Pending] = []
+        self.released_ms = -_IDLE
+        """Everything before this has been released."""
+        self.late_count = 0
+
+    @property
+    def held_count(self) -> int:
+        """Outcomes in memory."""
+        return sum(len(each.rows) for each in self._pending)
+
+    @property
+    def holders(self) -> list[int]:
+        """The sources that hold the others back: those never heard of, else the furthest behind."""
+        unknown = [source for source, watermark in enumerate(self._watermarks) if watermark is None]
+        if unknown:
+            return unknown
+        least = min(mark for mark in self._watermarks if mark is not None)
+        return [source for source, watermark in enumerate(self._watermarks) if watermark == least]
+
+    def add(self, record: OutcomeRecord, rows: list[Outcomes], offset: int) -> None:
+        """Take one record of the outcomes topic; raises `SequenceGapError`."""
+        last = self._sequences[record.source]
+        if last is not None and not last <= record.sequence <= last + 1:
+            raise SequenceGapError(
+                f"source {record.source}: sequence {last} is followed by {record.sequence} at offset {offset}"
+            )
+        self._sequences[record.source] = record.sequence
+        self.refill(rows, offset)
+        if record.is_idle:
+            self._watermarks[record.source] = _IDLE
+        elif record.watermark_ms is not None:
+            before = self._watermarks[record.source]
+            is_first = before is None or before == _IDLE
+            self._watermarks[record.source] = max(record.watermark_ms, -_IDLE if is_first else before or 0)
+
+    def refill(self, rows: list[Outcomes], offset: int) -> None:
+        """Hold the rows that are not released yet; one that comes after its release is late, and counted."""
+        for each in rows:
+            kept = each.take(each.time >= self.released_ms)
+            self.late_count += len(each) - len(kept)
+            if len(kept):
+                self._pending.append(_Pending(kept, offset))
+
+    def release(self) -> Outcomes | None:
+        """What every source has passed since the last call, in the total order."""
+        known = [mark for mark in self._watermarks if mark is not None]
+        if len(known) < len(self._watermarks):
+            return None
+        until_ms = min(known)
+        if until_ms == _IDLE or until_ms <= self.released_ms:
+            return None
+        self.released_ms = until_ms
+        ready, kept = [], []
+        for each in self._pending:
+            is_ready = each.rows.time < until_ms
+            if is_ready.all():
+                ready.append(each.rows)
+                continue
+            kept.append(_Pending(each.rows.take(~is_ready), each.offset))
+            if is_ready.any():
+                ready.append(each.rows.take(is_ready))
+        self._pending = kept
+        return Outcomes.concatenate(ready).in_order() if ready else None
+
+    def low(self, position: int) -> int:
+        """The first offset whose rows are still held; `position` where none are."""
+        return min((each.offset for each in self._pending), default=position)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything but the held rows, which are read again from `low`."""
+        return {
+            "watermarks": self._watermarks,
+            "sequences": self._sequences,
+            "released": self.released_ms,
+            "late": self.late_count,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """As the one was that took the snapshot; its rows are still to be refilled."""
+        self._watermarks = list(state["watermarks"])
+        self._sequences = list(state["sequences"])
+        self.released_ms = state["released"]
+        self.late_count = state["late"]

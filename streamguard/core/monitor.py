@@ -1,0 +1,269 @@
+"""The monitor task: the outcomes of one partition, in event-time order, through every monitor's checks.
+
+Its state is a snapshot now and then on a compacted topic, one record a monitored stream, and what has come
+on the outcomes topic since: reading that again, with the output suppressed, gives the same state.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from streamguard.config import Monitor
+from streamguard.core.alerts import Alert, Status
+from streamguard.core.detectors import Direction
+from streamguard.core.merge import Merge
+from streamguard.core.outcomes import OutcomeRecord, Outcomes, read_outcomes
+from streamguard.core.records import Batch, Output, Stream
+from streamguard.core.rejected import rejected
+from streamguard.core.segment import Segment
+from streamguard.core.trail import Trail
+
+_STATE_VERSION = 1
+# Names of streams remembered, watched or not: a split by request ID must not fill the memory.
+_STREAMS_MAX = 100_000
+
+StreamKey = tuple[str, tuple[str | None, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorSettings:
+    """What a monitor task needs to know."""
+
+    monitors: Sequence[Monitor]
+    source_count: int
+    predictions_topic: str
+    labels_topic: str
+    cooldown_ms: int
+    alert_source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a restored task goes on: read again from `low`; what is before `position` is in the snapshot."""
+
+    low: int
+    position: int
+
+
+class MonitorTask:
+    """Watches every stream whose outcomes come on one outcomes partition."""
+
+    def __init__(self, number: int, settings: MonitorSettings) -> None:
+        self.number = number
+        self._settings = settings
+        self._monitors = {monitor.name: monitor for monitor in settings.monitors}
+        self._merge = Merge(settings.source_count)
+        self._trail = Trail()
+        self._numbers: dict[StreamKey, int] = {}
+        self._keys: list[StreamKey] = []
+        self._segments: dict[StreamKey, Segment] = {}
+        self.counts = {"outcomes": 0, "released": 0, "unwatched": 0, "rejected": 0, "alerts": 0}
+        self._full: set[str] = set()
+        self._sizes: Counter[str] = Counter()
+
+    @property
+    def merge(self) -> Merge:
+        """What is held, and by whom."""
+        return self._merge
+
+    @property
+    def segment_count(self) -> int:
+        """Monitored streams so far."""
+        return len(self._segments)
+
+    def step(self, batch: Batch) -> list[Output]:
+        """Take records of the outcomes topic; return alerts, and records that are no outcomes."""
+        outputs = []
+        for index, value in enumerate(batch.values):
+            try:
+                record = self._checked(read_outcomes(value))
+            except ValueError as reason:
+                self.counts["rejected"] += 1
+                outputs.append(rejected(batch, index, str(reason)))
+                continue
+            rows = self._rows(record)
+            self.counts["outcomes"] += sum(map(len, rows))
+            self._merge.add(record, rows, batch.offsets[index])
+        released = self._merge.release()
+        if released is not None:
+            outputs += self._watch(released)
+        if len(self._keys) > _STREAMS_MAX and not self._merge.held_count:
+            self._numbers.clear()
+            self._keys.clear()
+        return outputs
+
+    def refill(self, batch: Batch) -> None:
+        """Take records from before the snapshot: only what was held then is held again."""
+        for index, value in enumerate(batch.values):
+            try:
+                record = self._checked(read_outcomes(value))
+            except ValueError:
+                continue  # it was rejected when it came
+            late_count = self._merge.late_count
+            self._merge.refill(self._rows(record), batch.offsets[index])
+            self._merge.late_count = late_count
+
+    def snapshot(self, position: int) -> list[Output]:
+        """What has changed since the last snapshot, and the head that makes it one, at `position`."""
+        outputs = []
+        for (name, values), segment in self._segments.items():
+            if segment.is_changed:
+                segment.is_changed = False
+                outputs.append(self._state({"monitor": name, "segment": values}, segment.snapshot()))
+        head = {
+            "position": position,
+            "low": self._merge.low(position),
+            "merge": self._merge.snapshot(),
+            "trail": self._trail.snapshot(),
+            "counts": self.counts,
+            "full": sorted(self._full),
+        }
+        outputs.append(self._state({}, head))
+        return outputs
+
+    def restore(self, records: Sequence[tuple[bytes | None, bytes | None]]) -> Resume | None:
+        """From this partition's state records, oldest first; None where there is no snapshot.
+
+        Raises `ValueError` where a record is of another version, or of other partitions.
+        """
+        latest = {key: value for key, value in records if key is not None and value is not None}
+        head: dict[str, Any] | None = None
+        for value in latest.values():
+            found = orjson.loads(value)
+            if found.get("v") != _STATE_VERSION:
+                raise ValueError(f"state of version {_STATE_VERSION} expected, got {found.get('v')!r}")
+            if found["stream"] == {}:
+                head = found["state"]
+                continue
+            name, values = found["stream"]["monitor"], tuple(found["stream"]["segment"])
+            monitor = self._monitors.get(name)
+            if monitor is not None and len(monitor.split_by) == len(values):
+                state = found["state"]
+                self._segments[name, values] = Segment(monitor, values, self._settings.cooldown_ms, state)
+        if head is None:
+            self._segments.clear()
+            return None
+        self._sizes.update(name for name, _ in self._segments)
+        if len(head["merge"]["watermarks"]) != self._settings.source_count:
+            raise ValueError(
+                f"the state is of {len(head['merge']['watermarks'])} input partitions,"
+                f" there are {self._settings.source_count} now"
+            )
+        self._merge.restore(head["merge"])
+        self._trail = Trail(head["trail"])
+        self.counts = head["counts"]
+        self._full = set(head["full"])
+        return Resume(head["low"], head["position"])
+
+    def _state(self, stream: dict[str, Any], state: dict[str, Any]) -> Output:
+        record = {"v": _STATE_VERSION, "stream": stream, "state": state}
+        key = orjson.dumps([self.number, stream], option=orjson.OPT_SORT_KEYS)
+        return Output(Stream.STATE, key, orjson.dumps(record), self.number)
+
+    def _checked(self, record: OutcomeRecord) -> OutcomeRecord:
+        if record.sources != self._settings.source_count:
+            raise ValueError(
+                f"an outcome of {record.sources} input partitions, there are {self._settings.source_count}:"
+                " the number of partitions changed; see docs/operations.md"
+            )
+        return record
+
+    def _rows(self, record: OutcomeRecord) -> list[Outcomes]:
+        """The record's rows, with the task's own stream numbers."""
+        result = []
+        for name, segments, rows in record.blocks:
+            table = np.array([self._number((name, values)) for values in segments], dtype=np.int64)
+            rows.stream = table[rows.stream]
+            result.append(rows)
+        return result
+
+    def _number(self, key: StreamKey) -> int:
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._keys)
+            self._keys.append(key)
+        return number
+
+    def _watch(self, rows: Outcomes) -> list[Output]:
+        self.counts["released"] += len(rows)
+        found: list[tuple[int, Alert]] = []
+        for places in _groups(rows.stream):
+            key = self._keys[int(rows.stream[places[0]])]
+            part = rows.take(places)
+            segment = self._segment(key, part, int(places[0]), found)
+            if segment is None:
+                self.counts["unwatched"] += len(part)
+                continue
+            found += [(int(places[place]), alert) for place, alert in segment.step(part)]
+        self.counts["alerts"] += len(found)
+        return self._traced(rows, sorted(found, key=lambda pair: pair[0]))
+
+    def _segment(self, key: StreamKey, part: Outcomes, place: int, found: list[tuple[int, Alert]]) -> Segment | None:
+        """The stream's segment, made on first sight while the monitor has room."""
+        segment = self._segments.get(key)
+        monitor = self._monitors.get(key[0])
+        if segment is not None or monitor is None or len(monitor.split_by) != len(key[1]):
+            return segment
+        if self._sizes[monitor.name] < monitor.max_segments:
+            self._sizes[monitor.name] += 1
+            segment = self._segments[key] = Segment(monitor, key[1], self._settings.cooldown_ms)
+        elif monitor.name not in self._full:
+            self._full.add(monitor.name)
+            found.append((place, _full_alert(monitor, key, part)))
+        return segment
+
+    def _traced(self, rows: Outcomes, found: list[tuple[int, Alert]]) -> list[Output]:
+        """Give each alert the input offsets behind it, known as of the row that set it off."""
+        outputs = []
+        done = 0
+        for place, alert in found:
+            self._trail.add(rows.take(slice(done, place + 1)))
+            done = max(done, place + 1)
+            since_ms = alert.event_time_ms if alert.onset_ms is None else alert.onset_ms
+            ranges = self._trail.ranges(min(since_ms, alert.event_time_ms), alert.event_time_ms)
+            ordered = sorted(ranges.items(), key=lambda item: int(item[0]))
+            alert.source = {
+                self._settings.predictions_topic: {source: [each[0], each[1] + 1] for source, each in ordered},
+                self._settings.labels_topic: {
+                    source: [each[2], each[3] + 1] for source, each in ordered if each[2] >= 0
+                },
+            }
+            outputs.append(alert.output(self._settings.alert_source))
+        self._trail.add(rows.take(slice(done, len(rows))))
+        return outputs
+
+
+def _groups(streams: "np.ndarray[Any, np.dtype[np.int64]]") -> list["np.ndarray[Any, np.dtype[np.intp]]"]:
+    """The places of each stream's rows, streams in order of their first row."""
+    order = np.argsort(streams, kind="stable")
+    ordered = streams[order]
+    ends = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    groups = np.split(order, ends)
+    return sorted(groups, key=lambda places: int(places[0]))
+
+
+def _full_alert(monitor: Monitor, key: StreamKey, part: Outcomes) -> Alert:
+    what = f"monitor {monitor.name!r} watches {monitor.max_segments} segments already, and this is one more"
+    trigger = part.time, part.source, part.prediction_offset, part.label_offset
+    alert = Alert(
+        status=Status.RAISED,
+        kind="segments_full",
+        severity="warning",
+        monitor=monitor.name,
+        segment=dict(zip(monitor.split_by, key[1], strict=True)),
+        model=None,
+        version=None,
+        check={"type": "segments", "max_segments": monitor.max_segments},
+        event_time_ms=int(part.time[0]),
+        trigger=tuple(int(column[0]) for column in trigger),  # type: ignore[arg-type]
+        direction=Direction.UNKNOWN,
+        look_first=[
+            f"{what}: raise monitors.max_segments, or split by fewer fields",
+        ],
+    )
+    alert.episode = alert.id
+    return alert

@@ -1,0 +1,260 @@
+"""The outcomes topic: what a join task tells the monitor tasks, as columns of JSON.
+
+One record per source, target and step (more where they would be too large), so that a person can read
+the topic and another engine can write it. Version 1:
+
+    {"v": 1, "source": 3, "sources": 4, "sequence": 17, "watermark": 1700000000000 or null, "idle": false,
+     "blocks": [{"monitor": "fraud", "segments": [["7", "DE"]], "segment": [0, 0],
+                 "id": ["a", "b"], "prediction": ["x", "y"], "label": ["x", null], "score": [0.1, null],
+                 "prediction_time": [...], "label_time": [...],
+                 "prediction_offset": [...], "label_offset": [...]}]}
+
+An outcome whose label never came has a null label, label offset -1, and as its label time the moment
+until which it was waited for. `watermark` promises that no outcome before it follows from this source;
+null promises nothing, except with `idle`: this source has never had a record, do not wait for it.
+`sequence` counts a source's steps without a gap. `score` is there where a monitor's loss needs it.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from streamguard.core.codec import Route
+from streamguard.core.records import Output, Stream
+
+VERSION = 1
+NO_OFFSET = -1
+# Below the 1 MiB that a Kafka topic takes by default, with room for the record's own bytes.
+_RECORD_BYTES_MAX = 900_000
+_ROWS_MAX = 8192
+_SCALARS = {str, int, float, bool}
+_LABELS = {*_SCALARS, type(None)}
+
+
+class OutcomeSettings(Protocol):
+    """What the writer needs of a join task's settings."""
+
+    @property
+    def targets(self) -> Any: ...
+    @property
+    def target_count(self) -> int: ...
+    @property
+    def source_count(self) -> int: ...
+    @property
+    def monitor_names(self) -> Any: ...
+    @property
+    def with_scores(self) -> bool: ...
+
+
+@dataclass(slots=True)
+class _Rows:
+    segments: list[tuple[str | None, ...]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    predictions: list[tuple[int, int, Any, float]] = field(default_factory=list)
+    labels: list[tuple[int, int, Any]] = field(default_factory=list)
+
+    def part(self, start: int, end: int) -> "_Rows":
+        return _Rows(self.segments[start:end], self.ids[start:end], self.predictions[start:end], self.labels[start:end])
+
+
+class OutcomeWriter:
+    """Collects the outcomes of one step and writes them for each target."""
+
+    def __init__(self, source: int, settings: OutcomeSettings) -> None:
+        self._source = source
+        self._settings = settings
+        self._rows: dict[int, _Rows] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._rows
+
+    def clear(self) -> None:
+        """Forget what was collected: it has been written before."""
+        self._rows.clear()
+
+    def add(
+        self,
+        route: Route,
+        request_id: str,
+        prediction: tuple[int, int, Any, float],
+        label: tuple[int, int, Any],
+    ) -> None:
+        """A prediction (offset, time, value, score) and its label (offset, time, value), for each monitor."""
+        for monitor, segment in route:
+            rows = self._rows.get(monitor)
+            if rows is None:
+                rows = self._rows[monitor] = _Rows()
+            rows.segments.append(segment)
+            rows.ids.append(request_id)
+            rows.predictions.append(prediction)
+            rows.labels.append(label)
+
+    def write(self, sequence: int, watermark_ms: int | None, *, is_idle: bool = False) -> list[Output]:
+        """Everything collected since the last call, and the watermark to every target."""
+        outputs = []
+        for target in range(self._settings.target_count):
+            parts: list[list[bytes]] = [[]]
+            size = 0
+            for monitor, rows in self._rows.items():
+                if self._settings.targets[monitor] != target:
+                    continue
+                for block in self._blocks(monitor, rows):
+                    if size + len(block) > _RECORD_BYTES_MAX and parts[-1]:
+                        parts.append([])
+                        size = 0
+                    parts[-1].append(block)
+                    size += len(block)
+            for part in parts:
+                is_last = part is parts[-1]
+                head = {
+                    "v": VERSION,
+                    "source": self._source,
+                    "sources": self._settings.source_count,
+                    "sequence": sequence,
+                    "watermark": watermark_ms if is_last else None,
+                    "idle": is_idle,
+                    "blocks": [orjson.Fragment(block) for block in part],
+                }
+                outputs.append(Output(Stream.OUTCOMES, b"%d" % self._source, orjson.dumps(head), target))
+        self._rows.clear()
+        return outputs
+
+    def _blocks(self, monitor: int, rows: _Rows) -> list[bytes]:
+        count = len(rows.ids)
+        if count <= _ROWS_MAX:
+            block = self._block(monitor, rows)
+            if len(block) <= _RECORD_BYTES_MAX or count == 1:
+                return [block]
+        middle = count // 2
+        return self._blocks(monitor, rows.part(0, middle)) + self._blocks(monitor, rows.part(middle, count))
+
+    def _block(self, monitor: int, rows: _Rows) -> bytes:
+        table: dict[tuple[str | None, ...], int] = {}
+        segment = [table.setdefault(each, len(table)) for each in rows.segments]
+        prediction_offset, prediction_time, prediction, score = zip(*rows.predictions, strict=True)
+        label_offset, label_time, label = zip(*rows.labels, strict=True)
+        block = {
+            "monitor": self._settings.monitor_names[monitor],
+            "segments": list(table),
+            "segment": segment,
+            "id": rows.ids,
+            "prediction": prediction,
+            "label": label,
+            "prediction_time": prediction_time,
+            "label_time": label_time,
+            "prediction_offset": prediction_offset,
+            "label_offset": label_offset,
+        }
+        if self._settings.with_scores:
+            block["score"] = [None if math.isnan(each) else each for each in score]
+        return orjson.dumps(block)
+
+
+Ints = NDArray[np.int64]
+Objects = NDArray[np.object_]
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """Outcomes as columns of equal length; `stream` numbers the (monitor, segment) pairs of a task."""
+
+    time: Ints
+    source: Ints
+    prediction_offset: Ints
+    label_offset: Ints
+    prediction_time: Ints
+    stream: Ints
+    id: Objects
+    prediction: Objects
+    label: Objects
+    score: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def take(self, index: Any) -> "Outcomes":
+        """The rows that `index` selects: a slice, a mask or places."""
+        return Outcomes(*(getattr(self, name)[index] for name in Outcomes.__slots__))
+
+    @staticmethod
+    def concatenate(parts: "list[Outcomes]") -> "Outcomes":
+        """All rows of all parts; there must be one part at least."""
+        if len(parts) == 1:
+            return parts[0]
+        return Outcomes(*(np.concatenate([getattr(part, name) for part in parts]) for name in Outcomes.__slots__))
+
+    def in_order(self) -> "Outcomes":
+        """Sorted by (time, source, prediction offset, label offset): the total order of the design."""
+        return self.take(np.lexsort((self.label_offset, self.prediction_offset, self.source, self.time)))
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRecord:
+    """One record of the outcomes topic, read back; each block is (monitor, segments, rows)."""
+
+    source: int
+    sources: int
+    sequence: int
+    watermark_ms: int | None
+    is_idle: bool
+    blocks: list[tuple[str, list[tuple[str | None, ...]], Outcomes]]
+
+
+def read_outcomes(value: bytes | None) -> OutcomeRecord:
+    """A record of the outcomes topic; raises `ValueError` where it does not follow the contract."""
+    try:
+        found = orjson.loads(value or b"null")
+        if found["v"] != VERSION:
+            raise ValueError(f"an outcomes record of version {VERSION} expected, got version {found['v']!r}")
+        source, sources, watermark_ms = found["source"], found["sources"], found["watermark"]
+        if not (type(source) is int and type(sources) is int and 0 <= source < sources):
+            raise ValueError(f"source {source!r} is not one of {sources!r} sources")
+        if not (watermark_ms is None or type(watermark_ms) is int) or type(found["sequence"]) is not int:
+            raise ValueError("watermark and sequence must be integers")
+        blocks = [_read_block(source, block) for block in found["blocks"]]
+        return OutcomeRecord(source, sources, found["sequence"], watermark_ms, bool(found.get("idle")), blocks)
+    except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        raise ValueError(f"not an outcomes record: {type(error).__name__} {error}") from None
+
+
+def _read_block(source: int, block: dict[str, Any]) -> tuple[str, list[tuple[str | None, ...]], Outcomes]:
+    count = len(block["id"])
+    names = ("segment", "prediction_time", "label_time", "prediction_offset", "label_offset")
+    segment, prediction_time, label_time, prediction_offset, label_offset = (
+        np.array(block[name], dtype=np.int64) for name in names
+    )
+    request_id, prediction, label = (_objects(block[name]) for name in ("id", "prediction", "label"))
+    score = np.array(block.get("score") or [None] * count, dtype=np.float64)
+    time = np.maximum(prediction_time, label_time)
+    sources = np.full(count, source)
+    rows = Outcomes(
+        time,
+        sources,
+        prediction_offset,
+        label_offset,
+        prediction_time,
+        segment,
+        request_id,
+        prediction,
+        label,
+        score,
+    )
+    if any(len(getattr(rows, name)) != count for name in Outcomes.__slots__):
+        raise ValueError("the columns of a block differ in length")
+    segments = [tuple(each) for each in block["segments"]]
+    if count and not 0 <= segment.min() <= segment.max() < len(segments):
+        raise ValueError("a segment number without a segment")
+    if not set(map(type, block["prediction"])) <= _SCALARS or not set(map(type, block["label"])) <= _LABELS:
+        raise ValueError("a prediction or label that is not a string, number or boolean")
+    return str(block["monitor"]), segments, rows
+
+
+def _objects(values: list[Any]) -> Objects:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column

@@ -1,0 +1,320 @@
+"""One monitored stream: the outcomes of one monitor and one combination of the fields it splits by."""
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median_low
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamguard.config import Monitor
+from streamguard.core.alerts import Alert, Episode, Status, rate_of, signal
+from streamguard.core.detectors import Detector, Direction, build
+from streamguard.core.history import History, Mean
+from streamguard.core.losses import Loss, is_binary, losses
+from streamguard.core.outcomes import Outcomes
+from streamguard.core.threshold import Threshold, interval
+
+_DELAYS = 255
+_SETTLED = 1000
+_MISMATCHES = 50
+_EXAMPLES = 5
+# So many pairs whose types differ, and none that agrees, is a setting that is wrong, not a model.
+_DISAGREEMENTS = 50
+
+
+@dataclass(slots=True)
+class _Check:
+    """A check with its episode."""
+
+    about: dict[str, Any]
+    cooldown_ms: int
+    instance: Threshold | Detector
+    episode: Episode
+
+
+@dataclass(order=True, frozen=True, slots=True)
+class _Signal:
+    """A check has something to say; `mean` is its window's own level, where it has a window."""
+
+    place: int
+    check: int
+    is_alarm: bool
+    direction: Direction
+    mean: Mean | None = None
+    is_wake: bool = False
+
+
+class Segment:
+    """All checks of one monitored stream, and what its alerts tell beside them.
+
+    `step` may be given the stream in any cuts: the alerts are the same.
+    """
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        values: Sequence[str | None],
+        cooldown_ms: int,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        self._monitor = monitor
+        self.values = tuple(values)
+        self._named = dict(zip(monitor.split_by, values, strict=True))
+        self._checks = _checks(monitor, cooldown_ms, state)
+        state = state or {}
+        self._history = History(state.get("history"))
+        self._delays: deque[int] = deque(state.get("delays", ()), _DELAYS)
+        self._settled: deque[int] = deque(map(int, state.get("settled", "")), _SETTLED)
+        self._mismatches: deque[list[Any]] = deque(state.get("mismatches", ()), _MISMATCHES)
+        self._has_agreed: bool = state.get("has_agreed", False)
+        self._disagreed: int = state.get("disagreed", 0)
+        self._disagreement = Episode(**state.get("disagreement", {}))
+        self.is_changed = state == {}
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain JSON, from which a segment goes on exactly."""
+        return {
+            "checks": [
+                {"check": each.about, "state": each.instance.snapshot(), "episode": each.episode.snapshot()}
+                for each in self._checks
+            ],
+            "history": self._history.snapshot(),
+            "delays": list(self._delays),
+            "settled": "".join(map(str, self._settled)),
+            "mismatches": list(self._mismatches),
+            "has_agreed": self._has_agreed,
+            "disagreed": self._disagreed,
+            "disagreement": self._disagreement.snapshot(),
+        }
+
+    def step(self, rows: Outcomes) -> list[tuple[int, Alert]]:
+        """Take released outcomes; each alert comes with the place of the row that set it off."""
+        self.is_changed = True
+        labelled = np.flatnonzero(rows.label_offset >= 0)
+        monitor = self._monitor
+        values, comparable = losses(
+            monitor.loss,
+            rows.prediction[labelled].tolist(),
+            rows.label[labelled].tolist(),
+            rows.score[labelled].tolist(),
+            monitor.positive,
+        )
+        alerts = []
+        usable, findings = self._agree(comparable)
+        for index, status in findings:
+            place = int(labelled[index])
+            alerts.append((place, self._disagreement_alert(rows, place, status)))
+        places, fed = labelled[usable], values[usable]
+        times = rows.time[places]
+        queue = self._signals(times, fed)
+        absorbed_rows = absorbed_fed = 0
+        while queue:
+            each = heapq.heappop(queue)
+            place = int(places[each.place])
+            self._absorb(rows, absorbed_rows, place + 1, places, fed, absorbed_fed, each.place + 1)
+            absorbed_rows, absorbed_fed = place + 1, each.place + 1
+            alert = self._decide(each, rows, place)
+            if alert is not None:
+                alerts.append((place, alert))
+            self._wake(queue, each.check, each.place, times)
+        self._absorb(rows, absorbed_rows, len(rows), places, fed, absorbed_fed, len(fed))
+        return sorted(alerts, key=lambda pair: pair[0])
+
+    def _signals(self, times: NDArray[np.int64], fed: NDArray[np.float64]) -> list[_Signal]:
+        queue: list[_Signal] = []
+        for number, check in enumerate(self._checks):
+            if isinstance(check.instance, Threshold):
+                for crossing in check.instance.update(times, fed):
+                    direction = Direction.WORSE if crossing.alarm else Direction.BETTER
+                    mean = Mean(crossing.count, float(crossing.mismatches))
+                    queue.append(_Signal(crossing.index, number, crossing.alarm, direction, mean))
+            else:
+                queue += [_Signal(drift.index, number, True, drift.direction) for drift in check.instance.update(fed)]
+        heapq.heapify(queue)
+        for number in range(len(self._checks)):
+            self._wake(queue, number, -1, times)
+        return queue
+
+    def _wake(self, queue: list[_Signal], number: int, after: int, times: NDArray[np.int64]) -> None:
+        """Look again at muted trouble when its cooldown is over."""
+        check = self._checks[number]
+        if check.episode.muted and check.episode.closed_ms is not None:
+            place = int(np.searchsorted(times, check.episode.closed_ms + check.cooldown_ms))
+            if after < place < len(times):
+                heapq.heappush(queue, _Signal(place, number, True, Direction.WORSE, is_wake=True))
+
+    def _decide(self, each: _Signal, rows: Outcomes, place: int) -> Alert | None:
+        check = self._checks[each.check]
+        episode = check.episode
+        if each.is_wake and not episode.muted:
+            return None
+        time_ms = int(rows.time[place])
+        since_ms = episode.since_ms
+        status = signal(
+            episode,
+            is_alarm=each.is_alarm,
+            direction=each.direction,
+            time_ms=time_ms,
+            cooldown_ms=check.cooldown_ms,
+        )
+        if status is None:
+            return None
+        is_notice = status is Status.RAISED and each.direction is Direction.BETTER
+        alert = self._alert(rows, place, status, check.about)
+        alert.kind = "mismatch_drift" if self._monitor.loss is Loss.MISMATCH else "loss_drift"
+        alert.severity = "info" if is_notice else self._monitor.severity
+        alert.direction = each.direction
+        self._evidence(alert, each.mean, since_ms)
+        if status is Status.RAISED:
+            alert.episode = alert.id
+            episode.id = None if is_notice else alert.id
+        else:
+            alert.episode = episode.id or ""
+            alert.absorbed, episode.absorbed = episode.absorbed, 0
+        if status is Status.RESOLVED:
+            alert.duration_ms = time_ms - episode.raised_ms
+            episode.id = None
+        elif each.is_alarm:
+            episode.since_ms = time_ms
+        return alert
+
+    def _alert(self, rows: Outcomes, place: int, status: Status, about: dict[str, Any]) -> Alert:
+        trigger = (rows.time, rows.source, rows.prediction_offset, rows.label_offset)
+        match = self._monitor.match
+        return Alert(
+            status=status,
+            kind="",
+            severity=self._monitor.severity,
+            monitor=self._monitor.name,
+            segment=self._named,
+            model=_text(match.get("model", self._named.get("model"))),
+            version=_text(match.get("version", self._named.get("version"))),
+            check=about,
+            event_time_ms=int(rows.time[place]),
+            trigger=tuple(int(column[place]) for column in trigger),  # type: ignore[arg-type]
+            direction=Direction.UNKNOWN,
+        )
+
+    def _evidence(self, alert: Alert, mean: Mean | None, since_ms: int) -> None:
+        change = self._history.change(since_ms)
+        if change is not None:
+            alert.onset_ms = change.onset_ms
+            alert.before = self._level(change.before)
+            alert.after = self._level(change.after if mean is None else mean)
+        settled = len(self._settled)
+        alert.labels = {
+            "coverage": round(sum(self._settled) / settled, 6) if settled else None,
+            "delay_median_s": median_low(self._delays) / 1000 if self._delays else None,
+        }
+        if alert.status is Status.RESOLVED or alert.direction is Direction.BETTER:
+            return
+        recent = list(self._mismatches)
+        alert.examples = [each[0] for each in recent[-_EXAMPLES:]]
+        if recent and is_binary(self._monitor.loss):
+            pairs = Counter((repr(each[1]), repr(each[2])) for each in recent)
+            (predicted, label), count = min(pairs.items(), key=lambda item: (-item[1], item[0]))
+            alert.look_first = [
+                f"{count} of the last {len(recent)} mismatches were predicted {predicted}, labelled {label}"
+            ]
+
+    def _level(self, mean: Mean) -> dict[str, Any] | None:
+        if mean.count == 0 or not is_binary(self._monitor.loss):
+            return rate_of(mean, None)
+        return rate_of(mean, interval(round(mean.total), mean.count))
+
+    def _absorb(
+        self,
+        rows: Outcomes,
+        start: int,
+        end: int,
+        places: NDArray[np.intp],
+        fed: NDArray[np.float64],
+        fed_start: int,
+        fed_end: int,
+    ) -> None:
+        """Remember rows `start` to `end`; those at `places[fed_start:fed_end]` have losses."""
+        has_label = rows.label_offset[start:end] >= 0
+        self._settled.extend(has_label[-_SETTLED:].astype(int).tolist())
+        delays = (rows.time[start:end] - rows.prediction_time[start:end])[has_label]
+        self._delays.extend(delays[-_DELAYS:].tolist())
+        part, part_places = fed[fed_start:fed_end], places[fed_start:fed_end]
+        self._history.add(rows.time[part_places].tolist(), part.tolist())
+        for place in part_places[part > 0][-_MISMATCHES:].tolist():
+            self._mismatches.append([rows.id[place], rows.prediction[place], rows.label[place]])
+
+    def _agree(self, comparable: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], list[tuple[int, Status]]]:
+        """Which rows have a loss to feed, and where it shows that the types of the two sides never agree.
+
+        Once a pair has agreed, one that does not is a mismatch like any other; before that it says nothing.
+        """
+        if self._has_agreed:
+            return self._fed_anyway(comparable), []
+        agreed = int(np.argmax(comparable)) if comparable.any() else len(comparable)
+        last = _DISAGREEMENTS - self._disagreed - 1
+        findings = [(last, Status.RAISED)] if 0 <= last < agreed else []
+        self._disagreed = min(self._disagreed + agreed, _DISAGREEMENTS)
+        if agreed == len(comparable):
+            return comparable, findings
+        self._has_agreed = True
+        if self._disagreed == _DISAGREEMENTS:
+            findings.append((agreed, Status.RESOLVED))
+        usable = self._fed_anyway(comparable)
+        usable[:agreed] = False
+        return usable, findings
+
+    def _fed_anyway(self, comparable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return np.ones_like(comparable) if self._monitor.loss is Loss.MISMATCH else comparable
+
+    def _disagreement_alert(self, rows: Outcomes, place: int, status: Status) -> Alert:
+        alert = self._alert(rows, place, status, {"type": "types"})
+        alert.kind = "type_disagreement"
+        alert.severity = "warning"
+        alert.examples = [rows.id[place]]
+        prediction, label = rows.prediction[place], rows.label[place]
+        if status is Status.RAISED:
+            self._disagreement.id = alert.id
+            self._disagreement.raised_ms = alert.event_time_ms
+            mend = (
+                "declare one type for both sides, for example"
+                f" labels.fields.value: {{path: ..., type: {_type_name(prediction)}}}"
+                if self._monitor.loss is Loss.MISMATCH
+                else f"loss {self._monitor.loss} needs numbers (or a score and a label of two classes)"
+            )
+            alert.look_first = [
+                f"predictions such as {prediction!r} never compare with labels such as {label!r}: {mend}"
+            ]
+        else:
+            alert.duration_ms = alert.event_time_ms - self._disagreement.raised_ms
+        alert.episode = self._disagreement.id or ""
+        if status is Status.RESOLVED:
+            self._disagreement.id = None
+        return alert
+
+
+def _checks(monitor: Monitor, cooldown_ms: int, state: dict[str, Any] | None) -> list[_Check]:
+    """The monitor's checks; each goes on from the state of the same check, if there is one."""
+    known = {repr(each["check"]): each for each in (state or {}).get("checks", ())}
+    checks = []
+    settings: list[Any] = [*([monitor.threshold] if monitor.threshold else []), *monitor.detectors]
+    for each in settings:
+        about = each.model_dump(mode="json", exclude_none=True)
+        is_threshold = each is monitor.threshold
+        about = {"type": "threshold", **about} if is_threshold else about
+        found = known.get(repr(about))
+        old = found["state"] if found else None
+        instance = Threshold(each, old) if is_threshold else build(each, old)
+        cooldown = each.cooldown if is_threshold else cooldown_ms
+        checks.append(_Check(about, cooldown, instance, Episode(**found["episode"]) if found else Episode()))
+    return checks
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _type_name(value: object) -> str:
+    return type(value).__name__

@@ -1,0 +1,107 @@
+"""What the outside sees of an embedded log."""
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from streamguard.core.records import Batch, TopicPartition
+from streamguard.logs.embedded.file import LogFile
+from streamguard.logs.embedded.reading import Limits, check_position, fetch
+from streamguard.logs.embedded.session import EmbeddedSession
+from streamguard.logs.embedded.topics import Bounds, Topics, create
+from streamguard.logs.embedded.writing import Writer
+from streamguard.logs.interface import Record, TopicInfo
+
+_IDLE_S = 1.0
+
+
+class EmbeddedLog:
+    """Topics in the SQLite file at `path`, made with its directory where there is none.
+
+    Any number of processes of one machine may read and write; a group has one worker. The file must be on
+    a local disk. Nothing committed is lost when a process is killed; what power loss does, `LogFile` says.
+    A poll brings at most `poll_records_max` records and about `poll_bytes_max` bytes of all partitions
+    together. Raises `LogError` where the file cannot be used.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as directory:
+    ...     log = EmbeddedLog(Path(directory, "log.db"))
+    ...     log.create(TopicInfo("labels", partitions=2))
+    ...     log.append([Record("labels", b"req-1", b"1"), Record("labels", b"req-2", b"0")])
+    ...     [(batch.source.partition, batch.values) for batch in log.read("labels")]
+    [(1, (b'1', b'0'))]
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        poll_records_max: int = 20_000,
+        poll_bytes_max: int = 32 * 1024 * 1024,
+    ) -> None:
+        self._path = Path(path)
+        self._limits = Limits(poll_records_max, poll_bytes_max)
+        self._file = LogFile(self._path)
+        self._topics = Topics()
+        self._writer = Writer(self._topics)
+
+    def topics(self, names: Collection[str]) -> dict[str, TopicInfo]:
+        with self._file.reading() as connection:
+            found = self._topics.find(connection, names)
+        return {name: topic.info for name, topic in found.items()}
+
+    def create(self, topic: TopicInfo) -> None:
+        with self._file.writing() as connection:
+            create(connection, topic)
+
+    def session(self, group: str, topics: Collection[str], worker: str) -> EmbeddedSession:
+        """Join a group. Its former worker must have ended; until then the error says which process it is."""
+        return EmbeddedSession(self._path, group, topics, worker, self._limits)
+
+    def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:
+        with self._file.reading() as connection:
+            held = self._topics.bounds(connection, [topic])
+            if partitions is not None:
+                sources = [TopicPartition(topic, partition) for partition in partitions]
+                held = self._topics.bounds_of(connection, sources)
+        return self._follow(held) if follow else self._scan(held)
+
+    def append(self, records: Sequence[Record]) -> None:
+        with self._file.writing() as connection:
+            self._writer.write(connection, records, time.time_ns() // 1_000_000)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _scan(self, wanted: dict[TopicPartition, Bounds]) -> Iterator[Batch]:
+        # A connection of its own: who reads slowly then never holds up who writes.
+        with LogFile(self._path) as file:
+            while any(span.start < span.end for span in wanted.values()):
+                yield from self._next(file, wanted)
+
+    def _follow(self, wanted: dict[TopicPartition, Bounds]) -> Iterator[Batch]:
+        with LogFile(self._path) as file:
+            while True:
+                version = file.version()
+                with file.reading() as connection:
+                    held = self._topics.bounds_of(connection, wanted)
+                for source, span in wanted.items():
+                    wanted[source] = Bounds(span.start, held[source].end)
+                batches = self._next(file, wanted)
+                yield from batches
+                if not batches and not file.wait_changed(version, time.monotonic() + _IDLE_S):
+                    source, span = next(iter(wanted.items()))
+                    yield Batch(source, (), (), (), (), (), span.start)
+
+    def _next(self, file: LogFile, wanted: dict[TopicPartition, Bounds]) -> list[Batch]:
+        """The next records that are wanted, which from then on begin after them."""
+        with file.reading() as connection:
+            held = self._topics.bounds_of(connection, wanted)
+            for source, span in wanted.items():
+                # What was read to its end may go.
+                if span.start < span.end:
+                    check_position(source, span.start, held[source])
+            batches = fetch(connection, self._topics, wanted, self._limits)
+        for batch in batches:
+            wanted[batch.source] = Bounds(batch.next_offset, wanted[batch.source].end)
+        return [batch for batch in batches if len(batch)]

@@ -1,0 +1,35 @@
+"""What goes wrong with Kafka, as ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kafka import errors as kafka_errors
+
+from streamguard.errors import LogError
+
+_MENDS: dict[type[Exception], str] = {
+    kafka_errors.NoBrokersAvailable: "no broker answers; check log.bootstrap_servers and the network",
+    kafka_errors.TopicAuthorizationFailedError: "not allowed; grant Read, Write and Describe on the topic",
+    kafka_errors.GroupAuthorizationFailedError: "not allowed; grant Read on the group",
+    kafka_errors.TransactionalIdAuthorizationFailedError: (
+        "not allowed; grant Write and Describe on the transactional IDs that begin with streamguard-"
+    ),
+    kafka_errors.ProducerFencedError: (
+        "another worker of the same name has taken over; give each worker of a group its own log.worker"
+    ),
+    kafka_errors.OffsetOutOfRangeError: (
+        "records that were still to be read have been deleted by retention: raise retention.ms of the topic;"
+        " to go on without them, stop the workers and reset the group's offsets with Kafka's own tool"
+    ),
+}
+
+
+@contextmanager
+def as_log_errors(what: str, kind: type[LogError] = LogError) -> Iterator[None]:
+    """Raise `kind` for anything that kafka-python raises, with what was tried and how to mend it."""
+    try:
+        yield
+    except (kafka_errors.KafkaError, OSError, RuntimeError, AssertionError, ValueError) as error:
+        mend = next((text for known, text in _MENDS.items() if isinstance(error, known)), None)
+        detail = str(error) or type(error).__name__
+        raise kind(f"{what}: {detail}" + ("" if mend is None else f"; {mend}")) from error

@@ -1,0 +1,127 @@
+"""Topics of a Kafka cluster."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+
+import kafka
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from streamguard.config import KafkaLog as Settings
+from streamguard.core.records import Batch, TopicPartition
+from streamguard.errors import LogError
+from streamguard.logs.interface import Record, TopicInfo
+from streamguard.logs.kafka import options
+from streamguard.logs.kafka.errors import as_log_errors
+from streamguard.logs.kafka.session import KafkaSession, to_batch
+
+_FOLLOW_MS = 1000
+
+
+class KafkaLog:
+    """A cluster, as a log."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        servers = ", ".join(settings.bootstrap_servers)
+        with as_log_errors(f"cannot reach Kafka at {servers}"):
+            self._admin = KafkaAdminClient(**options.connection(settings), bootstrap_timeout_ms=10_000)
+
+    def topics(self, names: Collection[str]) -> dict[str, TopicInfo]:
+        with as_log_errors("cannot look up topics"):
+            described = self._admin.describe_topics(sorted(names))
+            counts = {each["name"]: len(each["partitions"]) for each in described if not each["error_code"]}
+            if not counts:
+                return {}
+            wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in counts]
+            found = self._admin.describe_configs(wanted, config_filter="all")
+        settings = {name: each for kind in found.values() for name, each in kind.items()}
+        return {name: _info(name, count, settings.get(name, {})) for name, count in counts.items()}
+
+    def create(self, topic: TopicInfo) -> None:
+        configs = {"cleanup.policy": "compact" if topic.compacted else "delete"}
+        if not topic.compacted:
+            configs["retention.ms"] = str(-1 if topic.retention_ms is None else topic.retention_ms)
+        if topic.max_record_bytes is not None:
+            configs["max.message.bytes"] = str(topic.max_record_bytes)
+        wanted = {
+            "num_partitions": topic.partitions,
+            "replication_factor": self._settings.replication_factor,
+            "configs": configs,
+        }
+        # Where it exists already, another worker was first.
+        exists = suppress(kafka_errors.TopicAlreadyExistsError)
+        with as_log_errors(f"cannot create topic {topic.name!r}"), exists:
+            self._admin.create_topics({topic.name: wanted}, wait_for_metadata=True)
+
+    def session(self, group: str, topics: Collection[str], worker: str) -> KafkaSession:
+        return KafkaSession(self._settings, group, topics, worker)
+
+    def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:
+        with as_log_errors(f"cannot read topic {topic!r}"):
+            consumer = KafkaConsumer(group_id=None, **options.consumer(self._settings))
+        try:
+            with as_log_errors(f"cannot read topic {topic!r}"):
+                numbers = consumer.partitions_for_topic(topic) if partitions is None else partitions
+                if not numbers:
+                    raise LogError(f"topic {topic!r} does not exist")
+                assigned = [kafka.TopicPartition(topic, number) for number in sorted(numbers)]
+                consumer.assign(assigned)
+                for partition, offset in consumer.beginning_offsets(assigned).items():
+                    consumer.seek(partition, offset)
+                ends = consumer.end_offsets(assigned)
+            while follow or any(consumer.position(each) < ends[each] for each in assigned):
+                with as_log_errors(f"cannot read topic {topic!r}"):
+                    found = consumer.poll(_FOLLOW_MS, max_records=5000)
+                    batches = [
+                        to_batch(TopicPartition(topic, each.partition), records, consumer.position(each))
+                        for each, records in found.items()
+                    ]
+                yield from batches
+                if follow and not batches:
+                    yield Batch(TopicPartition(topic, 0), (), (), (), (), (), 0)
+        finally:
+            consumer.close(autocommit=False)
+
+    def append(self, records: Sequence[Record]) -> None:
+        with as_log_errors("cannot write"):
+            producer = KafkaProducer(linger_ms=20, **options.producer(self._settings))
+        try:
+            with as_log_errors("cannot write"):
+                futures = [
+                    producer.send(
+                        each.topic,
+                        value=each.value,
+                        key=each.key,
+                        headers=[(name, value or b"") for name, value in each.headers],
+                        partition=each.partition,
+                        timestamp_ms=each.timestamp_ms,
+                    )
+                    for each in records
+                ]
+                producer.flush(timeout=60)
+                for future in futures:
+                    future.get(timeout=1)
+        finally:
+            producer.close(timeout=5)
+
+    def close(self) -> None:
+        self._admin.close()
+
+
+def _info(name: str, partitions: int, settings: dict[str, dict[str, object]]) -> TopicInfo:
+    def value(key: str) -> str:
+        return str(settings.get(key, {}).get("value", ""))
+
+    retention = value("retention.ms")
+    is_compacted = "compact" in value("cleanup.policy")
+    is_deleted = "delete" in value("cleanup.policy") or not is_compacted
+    limit = value("max.message.bytes")
+    return TopicInfo(
+        name=name,
+        partitions=partitions,
+        retention_ms=int(retention) if is_deleted and retention.isdigit() else None,
+        compacted=is_compacted,
+        max_record_bytes=int(limit) if limit.isdigit() else None,
+    )

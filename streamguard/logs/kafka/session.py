@@ -1,0 +1,202 @@
+"""One worker's membership of a consumer group, and its transactions.
+
+The guards against kafka-python's traps (docs/design.md, "Kafka"): rebalance listeners run on the client's
+own thread, so ours only notes that something changed; the group metadata is held as it was at
+assignment, since the live one forgets its generation when the member is evicted; every future of a
+transaction is looked at before and after the commit, since a commit can report success for a transaction
+that was lost; and a producer is never used again after a failure.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import kafka
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer
+from kafka import errors as kafka_errors
+from kafka.structs import OffsetAndMetadata
+
+from streamguard.config import KafkaLog as Settings
+from streamguard.core.records import Batch, TopicPartition
+from streamguard.errors import CommitLostError, LogError
+from streamguard.logs.interface import Committed, Poll, Record
+from streamguard.logs.kafka import options
+from streamguard.logs.kafka.errors import as_log_errors
+
+_POLL_RECORDS = 20_000
+
+
+class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes that the assignment changed. Called on the client's thread while `poll` blocks ours."""
+
+    def __init__(self) -> None:
+        self.changed = False
+
+    def on_partitions_revoked(self, revoked: object) -> None:  # noqa: ARG002 - kafka-python's name
+        self.changed = True
+
+    def on_partitions_assigned(self, assigned: object) -> None:  # noqa: ARG002 - kafka-python's name
+        self.changed = True
+
+    def on_partitions_lost(self, lost: object) -> None:  # noqa: ARG002 - kafka-python's name
+        self.changed = True
+
+
+class KafkaSession:
+    """A consumer and a transactional producer that live and die together."""
+
+    def __init__(self, settings: Settings, group: str, topics: Collection[str], worker: str) -> None:
+        self._changes = _Changes()
+        self._metadata: Any = None
+        with as_log_errors(f"cannot join group {group!r}"):
+            self._consumer = KafkaConsumer(
+                group_id=group,
+                session_timeout_ms=settings.session_timeout_ms,
+                heartbeat_interval_ms=min(3000, settings.session_timeout_ms // 3),
+                max_poll_records=_POLL_RECORDS,
+                # Range keeps the partitions of predictions and labels that belong together with one worker.
+                partition_assignment_strategy=(_range_assignor(),),
+                **options.consumer(settings),
+            )
+            self._consumer.subscribe(sorted(topics), listener=self._changes)
+            self._producer = KafkaProducer(
+                transactional_id=f"streamguard-{group}-{worker}",
+                transaction_timeout_ms=settings.transaction_timeout_ms,
+                **options.producer(settings),
+            )
+        with as_log_errors(f"cannot start transactions as {worker!r}"):
+            self._producer.init_transactions()
+
+    def poll(self, timeout_ms: int) -> Poll:
+        with as_log_errors("cannot read"):
+            try:
+                found = self._consumer.poll(timeout_ms, max_records=_POLL_RECORDS)
+            except kafka_errors.NoOffsetForPartitionError:
+                # Newly assigned, with nothing committed; `_assigned` sets the position.
+                found = {}
+            if self._changes.changed:
+                self._changes.changed = False
+                return Poll(assigned=self._assigned())
+            return Poll([self._batch(partition, records) for partition, records in found.items()])
+
+    def _assigned(self) -> frozenset[TopicPartition]:
+        """Take the new assignment: all positions at what is committed, else at the start."""
+        partitions = self._consumer.assignment()
+        metadata = self._consumer.group_metadata()
+        self._metadata = metadata
+        assigned = frozenset(TopicPartition(each.topic, each.partition) for each in partitions)
+        committed = self.committed(assigned)
+        starts = self.starts(assigned - committed.keys())
+        for partition in assigned:
+            at = committed[partition].offset if partition in committed else starts[partition]
+            self.seek(partition, at)
+        self._consumer.resume(*partitions)
+        return assigned
+
+    def _batch(self, partition: Any, records: list[Any]) -> Batch:
+        source = TopicPartition(partition.topic, partition.partition)
+        return to_batch(source, records, self._consumer.position(partition))
+
+    def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
+        result = {}
+        with as_log_errors("cannot read the group's offsets"):
+            for each in partitions:
+                found = self._consumer.committed(kafka.TopicPartition(*each), metadata=True)
+                if found is not None and found.offset >= 0:
+                    result[each] = Committed(found.offset, found.metadata or "")
+        return result
+
+    def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        with as_log_errors("cannot find where topics end"):
+            return _ours(self._consumer.end_offsets([kafka.TopicPartition(*each) for each in partitions]))
+
+    def starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        if not partitions:
+            return {}
+        with as_log_errors("cannot find where topics start"):
+            return _ours(self._consumer.beginning_offsets([kafka.TopicPartition(*each) for each in partitions]))
+
+    def position(self, partition: TopicPartition) -> int:
+        with as_log_errors(f"cannot find the position in {partition.topic}-{partition.partition}"):
+            found = self._consumer.position(kafka.TopicPartition(*partition))
+        if found is None:
+            raise LogError(f"no position in {partition.topic}-{partition.partition}")
+        return int(found)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        with as_log_errors(f"cannot go to {partition.topic}-{partition.partition}@{offset}"):
+            self._consumer.seek(kafka.TopicPartition(*partition), offset)
+
+    def pause(self, partitions: Collection[TopicPartition]) -> None:
+        with as_log_errors("cannot pause"):
+            self._consumer.pause(*(kafka.TopicPartition(*each) for each in partitions))
+
+    def resume(self, partitions: Collection[TopicPartition]) -> None:
+        with as_log_errors("cannot resume"):
+            self._consumer.resume(*(kafka.TopicPartition(*each) for each in partitions))
+
+    def commit(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
+        metadata = self._metadata
+        # A generation below zero means evicted; the broker does not fence it in a transaction.
+        if metadata is None or metadata.generation_id < 0 or self._changes.changed:
+            raise CommitLostError("the group has given this worker's partitions away; nothing was committed")
+        with as_log_errors("cannot commit", CommitLostError):
+            self._producer.begin_transaction()
+            futures = [self._send(record) for record in records]
+            if offsets:
+                self._producer.send_offsets_to_transaction(
+                    {
+                        kafka.TopicPartition(*partition): OffsetAndMetadata(each.offset, each.metadata, -1)
+                        for partition, each in offsets.items()
+                    },
+                    metadata,
+                )
+            self._producer.flush(timeout=30)
+            _check(futures)
+            self._producer.commit_transaction()
+            _check(futures)
+
+    def _send(self, record: Record) -> Any:
+        return self._producer.send(
+            record.topic,
+            value=record.value,
+            key=record.key,
+            headers=[(name, value or b"") for name, value in record.headers],
+            partition=record.partition,
+            timestamp_ms=record.timestamp_ms,
+        )
+
+    def close(self) -> None:
+        # Zero seconds: whatever is not committed is to be lost, and an open transaction is aborted by the
+        # next producer of this name.
+        self._producer.close(timeout=0)
+        self._consumer.close(autocommit=False, timeout_ms=5000)
+
+
+def _check(futures: Sequence[Any]) -> None:
+    for future in futures:
+        if not future.succeeded():
+            error = future.exception if future.is_done else None
+            raise CommitLostError(f"a record of the transaction was not written: {error!r}")
+
+
+def _ours(offsets: Mapping[Any, int]) -> dict[TopicPartition, int]:
+    return {TopicPartition(each.topic, each.partition): offset for each, offset in offsets.items()}
+
+
+def _range_assignor() -> Any:
+    from kafka.coordinator.assignors.range import RangePartitionAssignor  # noqa: PLC0415 - a deep module
+
+    return RangePartitionAssignor
+
+
+def to_batch(source: TopicPartition, records: list[Any], next_offset: int) -> Batch:
+    """kafka-python's records as columns."""
+    return Batch(
+        source,
+        [record.offset for record in records],
+        [record.timestamp for record in records],
+        [record.key for record in records],
+        [record.value for record in records],
+        [record.headers for record in records],
+        next_offset,
+    )

@@ -1,0 +1,168 @@
+"""The tasks of the partitions that this worker has been given, each with where it stands."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from streamguard.core.join import Input, JoinTask, Note
+from streamguard.core.monitor import MonitorTask
+from streamguard.core.records import Batch, Output, TopicPartition
+from streamguard.errors import LogError
+from streamguard.logs.interface import Committed
+
+
+@dataclass(slots=True)
+class AssignedJoin:
+    """A join task with its two partitions. `positions`: the next offsets that the task has not taken."""
+
+    task: JoinTask
+    partitions: tuple[TopicPartition, TopicPartition]
+    positions: list[int]
+    notes: list[Note | None]
+    restoring: dict[TopicPartition, int] = field(default_factory=dict)
+    """How far each partition must be read again before the task goes on."""
+
+    @staticmethod
+    def open(
+        task: JoinTask,
+        partitions: tuple[TopicPartition, TopicPartition],
+        committed: Mapping[TopicPartition, Committed],
+        starts: Mapping[TopicPartition, int],
+    ) -> "AssignedJoin":
+        """A task that is to be restored from what is committed.
+
+        Raises `LogError` where the note is not ours, or retention has removed what is needed.
+        """
+        opened = AssignedJoin(task, partitions, [0, 0], [None, None])
+        for side in Input:
+            partition = partitions[side]
+            found = committed.get(partition)
+            note = None if found is None else _note(partition, found)
+            opened.notes[side] = note
+            task.rewind(side, note, starts[partition])
+            if found is None or note is None:
+                opened.positions[side] = starts[partition]
+                continue
+            if starts[partition] > note.low and starts[partition] > 0:
+                raise LogError(
+                    f"{partition.topic}-{partition.partition}: records from offset {note.low} on are"
+                    f" still needed, and retention has removed those before {starts[partition]}: raise retention.ms of"
+                    " the topic; to go on without them, stop all workers and delete the group's offsets"
+                )
+            opened.positions[side] = found.offset
+            if note.low < found.offset:
+                opened.restoring[partition] = found.offset
+        if not opened.restoring:
+            task.restored(opened.notes)
+        return opened
+
+    def low(self, partition: TopicPartition) -> int:
+        """Where reading begins."""
+        note = self.notes[self.partitions.index(partition)]
+        return self.positions[self.partitions.index(partition)] if note is None else note.low
+
+    def replay(self, batch: Batch) -> None:
+        """Take records from before the commit."""
+        part = before(batch, self.restoring[batch.source])
+        if len(part):
+            self.task.replay(Input(self.partitions.index(batch.source)), part)
+
+    def reached(self, partition: TopicPartition, position: int) -> bool:
+        """Whether the partition has been read again far enough; the task goes on when both have."""
+        if position < self.restoring[partition]:
+            return False
+        del self.restoring[partition]
+        if not self.restoring:
+            self.task.restored(self.notes)
+        return True
+
+    def step(self, batches: Sequence[Batch]) -> list[Output]:
+        """Take new records of one or both inputs."""
+        by_source = {batch.source: batch for batch in batches}
+        taken = [by_source.get(partition) for partition in self.partitions]
+        outputs = self.task.step(*taken)
+        for side, batch in enumerate(taken):
+            if batch is not None:
+                self.positions[side] = batch.next_offset
+        return outputs
+
+    def offsets(self) -> dict[TopicPartition, Committed]:
+        """What to commit: both inputs, since a match changes the account of either."""
+        return {
+            partition: Committed(self.positions[side], self.task.note(Input(side)))
+            for side, partition in enumerate(self.partitions)
+        }
+
+
+@dataclass(slots=True)
+class AssignedMonitor:
+    """A monitor task with its outcomes partition."""
+
+    task: MonitorTask
+    partition: TopicPartition
+    position: int
+    low: int
+    snapshot_position: int = 0
+    restoring: dict[TopicPartition, int] = field(default_factory=dict)
+    is_changed: bool = False
+    """Whether the last snapshot is older than the last outcome."""
+
+    def replay(self, batch: Batch) -> None:
+        """Take records from before the commit; those from before the snapshot only refill what was held."""
+        part = before(batch, self.restoring[self.partition])
+        held = before(part, self.snapshot_position)
+        if len(held):
+            self.task.refill(held)
+        if len(held) < len(part):
+            self.task.step(after(part, len(held)))
+
+    def reached(self, partition: TopicPartition, position: int) -> bool:
+        """Whether the partition has been read again far enough."""
+        if position < self.restoring[partition]:
+            return False
+        del self.restoring[partition]
+        return True
+
+    def step(self, batch: Batch) -> list[Output]:
+        """Take new outcomes."""
+        self.position = batch.next_offset
+        self.is_changed = True
+        return self.task.step(batch)
+
+    def snapshot(self) -> list[Output]:
+        """The state as it will be committed."""
+        self.is_changed = False
+        return self.task.snapshot(self.position)
+
+
+def before(batch: Batch, offset: int) -> Batch:
+    """The records before an offset."""
+    count = sum(each < offset for each in batch.offsets)
+    return batch if count == len(batch) else cut(batch, 0, count, offset)
+
+
+def after(batch: Batch, count: int) -> Batch:
+    """All but the first `count` records."""
+    return cut(batch, count, len(batch), batch.next_offset)
+
+
+def cut(batch: Batch, start: int, end: int, next_offset: int) -> Batch:
+    """Records `start` to `end` of a batch."""
+    return Batch(
+        batch.source,
+        batch.offsets[start:end],
+        batch.timestamps[start:end],
+        batch.keys[start:end],
+        batch.values[start:end],
+        batch.headers[start:end],
+        next_offset,
+    )
+
+
+def _note(partition: TopicPartition, committed: Committed) -> Note:
+    try:
+        return Note.decode(committed.metadata)
+    except (ValueError, KeyError, TypeError) as error:
+        raise LogError(
+            f"{partition.topic}-{partition.partition}: the group's committed offset {committed.offset} was"
+            f" not written by streamguard ({error}): use a group of its own, or delete the group's offsets"
+        ) from None

@@ -1,0 +1,77 @@
+"""What a worker tells in its log about the data: each thing once, with the setting that mends it."""
+
+from collections.abc import Iterable, Mapping
+
+import orjson
+import structlog
+
+from streamguard.config import Config
+from streamguard.core.join import Input, JoinTask
+from streamguard.core.records import Fate, Output, Stream
+
+_log = structlog.get_logger("streamguard.worker")
+
+# So many records, and so large a share of them late, is a setting and not a few stragglers.
+_LATE_RECORDS = 1000
+_LATE_SHARE = 0.1
+_REASONS_MAX = 20
+
+
+class Notices:
+    """Remembers what has been said."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._models: set[str] = set()
+        self._late: set[tuple[int, Input]] = set()
+        self._reasons: set[str] = set()
+
+    def unmonitored(self, counts: Mapping[str, int]) -> None:
+        """A model that no monitor takes is named once."""
+        for model in counts.keys() - self._models:
+            self._models.add(model)
+            monitors = [monitor.name for monitor in self._config.monitors]
+            _log.warning("model_unmonitored", model=model, monitors=monitors, mend="add a monitor that matches it")
+
+    def late(self, number: int, task: JoinTask) -> None:
+        """Many late records have a likely cause."""
+        for side in Input:
+            counts = task.counts(side)
+            late, consumed = counts[Fate.LATE], counts["consumed"]
+            if (number, side) in self._late or late < _LATE_RECORDS or late < _LATE_SHARE * consumed:
+                continue
+            self._late.add((number, side))
+            section = self._config.predictions if side is Input.PREDICTIONS else self._config.labels
+            name = side.name.lower()
+            mend = (
+                f"raise join.disorder (now {self._config.join.disorder_ms} ms)"
+                if section.fields.time is None
+                else f"{name}.fields.time may not be when the record became known: leave it out to use the Kafka"
+                f" timestamp, or raise join.disorder (now {self._config.join.disorder_ms} ms)"
+            )
+            _log.warning("records_late", input=name, partition=number, late=late, consumed=consumed, mend=mend)
+
+    def written(self, outputs: Iterable[Output]) -> None:
+        """Alerts, and the first record rejected for each kind of reason."""
+        for output in outputs:
+            if output.stream is Stream.ALERTS:
+                self._alert(output)
+            elif output.stream is Stream.REJECTED:
+                self._rejected(output)
+
+    @staticmethod
+    def _alert(output: Output) -> None:
+        data = orjson.loads(output.value or b"{}")
+        names = ("status", "kind", "severity", "monitor", "segment", "event_time", "before", "after", "id")
+        _log.warning(f"alert_{data['status']}", **{name: data[name] for name in names if name != "status"})
+
+    def _rejected(self, output: Output) -> None:
+        about = {name: (value or b"").decode(errors="replace") for name, value in output.headers}
+        reason = about["__connect.errors.exception.message"]
+        kind = "".join(letter for letter in reason if not letter.isdigit())
+        if kind in self._reasons or len(self._reasons) >= _REASONS_MAX:
+            return
+        self._reasons.add(kind)
+        topic, partition = about["__connect.errors.topic"], about["__connect.errors.partition"]
+        source = f"{topic}-{partition}@{about['__connect.errors.offset']}"
+        _log.warning("record_rejected", source=source, reason=reason, action="sent to the rejected topic")

@@ -1,0 +1,109 @@
+"""A worker as a process: signals, progress and the closing account."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import structlog
+from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from streamguard.config import Config
+from streamguard.core.records import Fate
+from streamguard.logs.opening import open_log
+from streamguard.worker.telemetry import configure_logging
+from streamguard.worker.worker import Clock, Progress, Worker
+
+_log = structlog.get_logger("streamguard.worker")
+
+_LINE_S = 10.0
+
+
+def worker_name(config: Config) -> str:
+    """The configured name, else one of this process alone."""
+    name = getattr(config.log, "worker", None)
+    return name or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def run_worker(config: Config, *, until_end: bool, echo: Callable[[str], None]) -> None:
+    """Run until stopped, or to the end; then say how every record ended."""
+    configure_logging(config.logging.level)
+    started_s = time.monotonic()
+    log = open_log(config.log)
+    try:
+        name = worker_name(config)
+        worker = Worker(config, log, name, Clock(time.monotonic, time.sleep))
+        _log.info("worker_started", worker=name, group=config.log.group, until_end=until_end)
+        with _stopped_by_signals(worker), _shown(until_end=until_end) as show:
+            worker.run(until_end=until_end, on_progress=show)
+    finally:
+        log.close()
+    _log.info("worker_stopped", seconds=round(time.monotonic() - started_s, 3))
+    for line in account(worker):
+        echo(line)
+
+
+def account(worker: Worker) -> list[str]:
+    """How the group's records have ended: a line for each input, that adds up."""
+    lines = []
+    for topic, counts in worker.totals.items():
+        consumed = counts.get("consumed", 0)
+        ended = {fate.value: counts.get(fate.value, 0) for fate in Fate if fate is not Fate.WAITING}
+        waiting = consumed - sum(ended.values())
+        parts = ", ".join(f"{count:,} {name}" for name, count in ended.items())
+        lines.append(f"{topic}: {consumed:,} consumed = {parts}, {waiting:,} waiting")
+    progress = worker.progress
+    lines.append(f"this worker: {progress.records:,} records, {progress.alerts:,} alerts, {progress.commits:,} commits")
+    return lines
+
+
+@contextmanager
+def _stopped_by_signals(worker: Worker) -> Iterator[None]:
+    """The first SIGTERM or SIGINT ends the worker after its commit, the second at once."""
+    count = 0
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        if count > 1:
+            # Whatever is open is aborted by the next worker of this name; nothing needs to be tidied up.
+            os._exit(128 + number)
+        worker.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _shown(*, until_end: bool) -> Iterator[Callable[[Progress], None]]:
+    """Progress: a live line on a terminal, a log line now and then elsewhere."""
+    if until_end and sys.stderr.isatty():
+        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("starting")
+            yield lambda progress: bar.update(
+                task, description=f"{progress.records:,} records read, {progress.alerts:,} alerts"
+            )
+        return
+    last_s, last_records = time.monotonic(), 0
+
+    def show(progress: Progress) -> None:
+        nonlocal last_s, last_records
+        now_s = time.monotonic()
+        if now_s - last_s < _LINE_S or progress.records == last_records:
+            return
+        rate = (progress.records - last_records) / (now_s - last_s)
+        last_s, last_records = now_s, progress.records
+        _log.info("progress_made", records=progress.records, alerts=progress.alerts, records_per_second=round(rate))
+
+    yield show

@@ -1,0 +1,195 @@
+"""From a config to tasks and topics, and whether the log can carry them."""
+
+from dataclasses import dataclass
+from zlib import crc32
+
+from streamguard.config import Config, EmbeddedLog, Field, Monitor
+from streamguard.core.codec import Mapping, Path, Watch, canonical
+from streamguard.core.join import JoinSettings
+from streamguard.core.losses import Loss
+from streamguard.core.monitor import MonitorSettings
+from streamguard.core.records import Stream
+from streamguard.errors import LogError
+from streamguard.logs.interface import Log, TopicInfo
+
+_SCORED = (Loss.LOG_LOSS, Loss.BRIER)
+# A record with its rejection headers must fit where the record did.
+_HEADER_BYTES = 16_384
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Everything fixed at start: the settings of the tasks, and the topics they read and write."""
+
+    config: Config
+    source_count: int
+    target_count: int
+    join: JoinSettings
+    monitor: MonitorSettings
+
+    @property
+    def inputs(self) -> tuple[str, str]:
+        """The predictions and the labels topic."""
+        return self.config.predictions.topic, self.config.labels.topic
+
+    @property
+    def outcomes(self) -> str:
+        return self.config.outcomes_topic
+
+    def topic(self, stream: Stream) -> str:
+        """The topic behind a task's output."""
+        names = {
+            Stream.OUTCOMES: self.config.outcomes_topic,
+            Stream.REJECTED: self.config.rejected_topic,
+            Stream.ALERTS: self.config.alerts.topic,
+            Stream.STATE: self.config.state_topic,
+        }
+        return names[stream]
+
+
+def prepare(config: Config, log: Log) -> Topology:
+    """Check the topics, create those of ours that are missing, and derive the tasks' settings.
+
+    Raises `LogError` where a topic is missing, or is not such that the results would be right.
+    """
+    found = log.topics(config.topics.values())
+    if isinstance(config.log, EmbeddedLog):
+        for name in (config.predictions.topic, config.labels.topic):
+            if name not in found:
+                log.create(TopicInfo(name, config.log.partitions))
+        found = log.topics(config.topics.values())
+    predictions, labels = _inputs(config, found)
+    if predictions.partitions != labels.partitions:
+        raise LogError(
+            f"topic {predictions.name!r} has {predictions.partitions} partitions and {labels.name!r} has"
+            f" {labels.partitions}: a prediction and its label must be on the same partition number, so give"
+            " both the same count, and the request ID as key"
+        )
+    for topic in (predictions, labels):
+        _check_retention(config, topic)
+    existing = found.get(config.outcomes_topic)
+    wanted = config.outcomes.partitions or min(len(config.monitors), predictions.partitions)
+    target_count = wanted if existing is None else existing.partitions
+    if config.outcomes.partitions not in (None, target_count):
+        raise LogError(
+            f"topic {config.outcomes_topic!r} has {target_count} partitions, and outcomes.partitions is"
+            f" {config.outcomes.partitions}: set that to {target_count}, or name a new outcomes and state topic"
+        )
+    _create_ours(config, log, found, target_count)
+    return derive(config, predictions.partitions, target_count)
+
+
+def _inputs(config: Config, found: dict[str, TopicInfo]) -> tuple[TopicInfo, TopicInfo]:
+    names = (config.predictions.topic, config.labels.topic)
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise LogError(
+            f"no topic {' and no topic '.join(map(repr, missing))}: create it, or mend predictions.topic"
+            " or labels.topic"
+        )
+    return found[names[0]], found[names[1]]
+
+
+def _check_retention(config: Config, topic: TopicInfo) -> None:
+    # A restart reads back the window, and once more as far to know what was a duplicate then.
+    needed_ms = 2 * config.horizon_ms + config.join.disorder_ms
+    if topic.compacted:
+        raise LogError(f"topic {topic.name!r} is compacted: records that are still needed would vanish")
+    if topic.retention_ms is not None and topic.retention_ms < needed_ms:
+        raise LogError(
+            f"topic {topic.name!r} keeps records for {topic.retention_ms} ms, and a restart must read back"
+            f" {needed_ms} ms (twice the join window, and join.disorder): raise its retention.ms, or shorten"
+            " join.after"
+        )
+
+
+def _create_ours(config: Config, log: Log, found: dict[str, TopicInfo], target_count: int) -> None:
+    inputs = [found[name] for name in (config.predictions.topic, config.labels.topic)]
+    limits = [topic.max_record_bytes for topic in inputs if topic.max_record_bytes is not None]
+    largest = max(limits) + _HEADER_BYTES if limits else None
+    count = inputs[0].partitions
+    week_ms = 7 * _DAY_MS
+    ours = [
+        TopicInfo(config.outcomes_topic, target_count, retention_ms=week_ms),
+        TopicInfo(config.state_topic, target_count, compacted=True, max_record_bytes=8 << 20),
+        TopicInfo(config.rejected_topic, count, retention_ms=2 * week_ms, max_record_bytes=largest),
+        TopicInfo(config.alerts.topic, 1, retention_ms=None),
+    ]
+    missing = [topic for topic in ours if topic.name not in found]
+    if missing and not getattr(config.log, "create_topics", True):
+        names = ", ".join(f"{topic.name} ({topic.partitions} partitions)" for topic in missing)
+        raise LogError(f"topics are missing, and log.create_topics is off; create: {names}")
+    for topic in missing:
+        log.create(topic)
+    state = found.get(config.state_topic)
+    if state is not None and (state.partitions != target_count or not state.compacted):
+        raise LogError(
+            f"topic {state.name!r} must be compacted and have {target_count} partitions, as many as"
+            f" {config.outcomes_topic!r}"
+        )
+
+
+def derive(config: Config, source_count: int, target_count: int) -> Topology:
+    """The tasks' settings for so many input and outcomes partitions."""
+    names = [monitor.name for monitor in config.monitors]
+    predictions, labels, join = config.predictions.fields, config.labels.fields, config.join
+    settings = JoinSettings(
+        before_ms=join.before_ms,
+        after_ms=join.after_ms,
+        disorder_ms=join.disorder_ms,
+        predictions=Mapping(
+            predictions.request_id.parts,
+            predictions.value.parts,
+            predictions.value.type,
+            _parts(predictions.time),
+            _parts(predictions.score),
+            _parts(predictions.model),
+            max_ahead_ms=join.max_ahead_ms,
+            record_bytes=config.limits.record_bytes,
+            request_id_chars=config.limits.request_id_chars,
+        ),
+        labels=Mapping(
+            labels.request_id.parts,
+            labels.value.parts,
+            labels.value.type,
+            _parts(labels.time),
+            max_ahead_ms=join.max_ahead_ms,
+            record_bytes=config.limits.record_bytes,
+            request_id_chars=config.limits.request_id_chars,
+        ),
+        watches=[_watch(config, monitor) for monitor in config.monitors],
+        # By name, so that a monitor keeps its partition when others come and go.
+        targets=[crc32(name.encode()) % target_count for name in names],
+        target_count=target_count,
+        source_count=source_count,
+        held_max=join.max_waiting,
+        held_bytes_max=join.max_waiting_bytes,
+        monitor_names=names,
+        with_scores=any(monitor.loss in _SCORED for monitor in config.monitors),
+    )
+    monitoring = MonitorSettings(
+        monitors=config.monitors,
+        source_count=source_count,
+        predictions_topic=config.predictions.topic,
+        labels_topic=config.labels.topic,
+        cooldown_ms=config.alerts.cooldown_ms,
+        alert_source=f"streamguard/{config.log.group}",
+    )
+    return Topology(config, source_count, target_count, settings, monitoring)
+
+
+def _parts(field: Field | None) -> Path | None:
+    return None if field is None else field.parts
+
+
+def _watch(config: Config, monitor: Monitor) -> Watch:
+    fields = config.predictions.fields
+    known = {"model": fields.model, "version": fields.version}
+
+    def path(name: str) -> Path:
+        field = known.get(name)
+        return tuple(name.split(".")) if field is None else field.parts
+
+    match = tuple((path(name), canonical(value) or "") for name, value in monitor.match.items())
+    return Watch(match, tuple(path(name) for name in monitor.split_by))
