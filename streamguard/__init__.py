@@ -1,1 +1,32 @@
-"""streamguard: finds out that a model in production has gone wrong."""
+"""streamguard: finds out that a model in production has gone wrong, from its predictions and late labels.
+
+The map of this tree, in the order in which imports point (nothing imports what stands below it):
+
+    errors              everything raised on purpose
+    core.records        the vocabulary
+    core.losses, core.threshold, core.detectors, core.durations, core.windows
+                        the checks, each over one stream of losses, and their settings
+    config              the configuration, validated
+    core                pure: codec, waiting, join (stage one); outcomes; merge, segment, alerts, monitor (stage two)
+    logs                where records live: interface, embedded (SQLite), kafka
+    worker              the loop between a log and the tasks
+    demo                a story to try it all on
+    cli                 the command line
+
+    >>> import streamguard
+    >>> print(streamguard.check_drift(["a", "b", "b", "b"], ["a", "b", "b", "a"], threshold=50))
+    No drift: 25.0% of 4 predictions differ from their labels (95% interval 4.6% to 69.9%), within the threshold of 50%.
+"""
+
+from streamguard.check import CheckInputError, DriftResult, check_drift
+from streamguard.errors import CommitLostError, ConfigError, LogError, StreamguardError
+
+__all__ = [
+    "CheckInputError",
+    "CommitLostError",
+    "ConfigError",
+    "DriftResult",
+    "LogError",
+    "StreamguardError",
+    "check_drift",
+]

@@ -15,11 +15,13 @@ import orjson
 from streamguard.core.records import Batch, Scalar
 
 # The last millisecond of the year 9999, the last one that RFC 3339 can write.
-_TIME_MAX_MS = 253_402_300_799_999
+TIME_MAX_MS = 253_402_300_799_999
 _SEGMENT_CHARS_MAX = 256
 _INTERNED_MAX = 4096
 _ROUTES_MAX = 100_000
 _MODELS_NAMED_MAX = 100
+# What JSON libraries can write: signed or unsigned 64 bits.
+_INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
 # A class or a number, not a document: an outcome must fit many times into a record.
 _VALUE_CHARS_MAX = 1024
 
@@ -80,10 +82,17 @@ class Mapping:
 
 
 def canonical(value: object) -> str | None:
-    """A field's value as the text that names a segment: `7` and `"7"` are one segment, `null` is none."""
+    """A field's value as the text that names a segment: `7` and `"7"` are one segment, `null` is none.
+
+    Raises `Unreadable`.
+    """
     if value is None:
         return None
-    text = value if type(value) is str else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    try:
+        text = value if type(value) is str else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:
+        # What can be read may be nested four times as deep as what can be written.
+        raise Unreadable("a field that a monitor matches or splits by is nested too deeply") from None
     return text[:_SEGMENT_CHARS_MAX]
 
 
@@ -139,7 +148,7 @@ def parse_time_ms(value: object) -> int:
             raise Unreadable(f"time {value[:40]!r} is out of range") from None
     else:
         raise Unreadable(f"time is {_kind(value)}: expected epoch milliseconds or RFC 3339 text")
-    if not 0 <= time_ms <= _TIME_MAX_MS:
+    if not 0 <= time_ms <= TIME_MAX_MS:
         raise Unreadable(f"time {time_ms} is outside 1970 to 9999")
     return time_ms
 
@@ -160,9 +169,11 @@ def _as_int(value: Any) -> Scalar:
     except ValueError:
         raise Unreadable(f"value {value[:40]!r} is not an integer, as its declared type says") from None
     if type(number) is float and number.is_integer():
-        return int(number)
+        number = int(number)
     if type(number) is not int:
         raise Unreadable(f"value is {_kind(value)}: expected an integer, as its declared type says")
+    if not _INT_MIN <= number <= _INT_MAX:
+        raise Unreadable(f"value {str(value)[:40]!r} is an integer of more than 64 bits")
     return number
 
 
@@ -241,7 +252,7 @@ class Reader:
                     type(request_id) is str
                     and type(time_ms) is int
                     and 0 < len(request_id) <= id_chars_max
-                    and 0 <= time_ms <= _TIME_MAX_MS
+                    and 0 <= time_ms <= TIME_MAX_MS
                     and time_ms - record_ms <= ahead_max
                     and len(raw or b"") <= bytes_max
                 ):
@@ -308,13 +319,13 @@ class Reader:
     def _time(self, document: dict[str, Any], record_ms: int) -> int:
         path = self._mapping.time
         if path is None:
-            if not 0 <= record_ms <= _TIME_MAX_MS:
+            if not 0 <= record_ms <= TIME_MAX_MS:
                 raise Unreadable("the record has no Kafka timestamp, and no time field is configured")
             return record_ms
         raw = _pick(document, path)
         if raw is None:
             raise Unreadable(f"field {'.'.join(path)!r} is missing or null")
-        time_ms = raw if type(raw) is int and 0 <= raw <= _TIME_MAX_MS else parse_time_ms(raw)
+        time_ms = raw if type(raw) is int and 0 <= raw <= TIME_MAX_MS else parse_time_ms(raw)
         if time_ms - record_ms > self._mapping.max_ahead_ms and record_ms >= 0:
             raise Unreadable(
                 f"field {'.'.join(path)!r} is {time_ms - record_ms} ms ahead of the record's Kafka timestamp,"

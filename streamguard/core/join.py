@@ -169,6 +169,8 @@ class JoinTask:
         outputs: list[Output] = []
         for side, batch in ((Input.PREDICTIONS, predictions), (Input.LABELS, labels)):
             if batch is not None:
+                if self.held_count + len(batch) > self._settings.held_max:
+                    raise HeldFullError(self.held_count)
                 outputs += self._take(side, batch)
         self._expire()
         outputs += self._announce()
@@ -179,10 +181,10 @@ class JoinTask:
 
         Refused, with no effect, while the note has no room for one more advance.
         """
-        if clock_ms <= self._sides[side].clock_ms or len(self._floors[side]) >= _FLOORS_MAX:
-            return []
         position = self._positions[side]
         floors = [floor for floor in self._floors[side] if floor[0] != position]
+        if clock_ms <= self._sides[side].clock_ms or len(floors) >= _FLOORS_MAX:
+            return []
         self._floors[side] = [*floors, (position, clock_ms)]
         self._sides[side].clock_ms = clock_ms
         self._expire()
@@ -227,7 +229,11 @@ class JoinTask:
         self._writer.clear()
 
     def replay(self, side: Input, batch: Batch) -> None:
-        """Take records that were taken before the commit: state changes, nothing is written."""
+        """Take records that were taken before the commit: state changes, nothing is written.
+
+        What was forgotten before the commit is held here until the other input has caught up: up to twice
+        the records, so the caps do not count.
+        """
         self._take(side, batch)
         self._expire()
         self._writer.clear()
@@ -235,8 +241,6 @@ class JoinTask:
     # How it works.
 
     def _take(self, side: Input, batch: Batch) -> list[Output]:
-        if self.held_count + len(batch) > self._settings.held_max:
-            raise HeldFullError(self.held_count)
         columns = self._readers[side].read(batch)
         counts = self._counts[side]
         counts["consumed"] += len(batch)

@@ -130,12 +130,15 @@ class MonitorTask:
 
         Raises `ValueError` where a record is of another version, or of other partitions.
         """
-        latest = {key: value for key, value in records if key is not None and value is not None}
+        latest = {key: value for key, value in records if key is not None}
         head: dict[str, Any] | None = None
         for value in latest.values():
+            if value is None:
+                continue  # deleted
             found = orjson.loads(value)
-            if found.get("v") != _STATE_VERSION:
-                raise ValueError(f"state of version {_STATE_VERSION} expected, got {found.get('v')!r}")
+            version = found.get("v") if type(found) is dict else None
+            if version != _STATE_VERSION:
+                raise ValueError(f"state of version {_STATE_VERSION} expected, got {version!r}")
             if found["stream"] == {}:
                 head = found["state"]
                 continue

@@ -100,7 +100,8 @@ class OutcomeWriter:
         for target in range(self._settings.target_count):
             parts: list[list[bytes]] = [[]]
             size = 0
-            for monitor, rows in self._rows.items():
+            # In the monitors' order: it must not depend on which of them this step happened to meet first.
+            for monitor, rows in sorted(self._rows.items()):
                 if self._settings.targets[monitor] != target:
                     continue
                 for block in self._blocks(monitor, rows):

@@ -3,7 +3,7 @@
 import heapq
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Any
 
@@ -44,7 +44,7 @@ class _Signal:
     check: int
     is_alarm: bool
     direction: Direction
-    mean: Mean | None = None
+    mean: Mean | None = field(default=None, compare=False)
     is_wake: bool = False
 
 

@@ -30,7 +30,8 @@ class _Pane:
     clock_before: int
     """The largest event time before that offset."""
     slots: list[int] = field(default_factory=list)
-    is_expired: bool = False
+    expired_count: int = 0
+    """So many of the slots have been expired; all of them, or the pane is still waiting."""
 
 
 class Side:
@@ -141,16 +142,18 @@ class Side:
             if end_ms >= other_bound_ms:
                 break
             pane = self._panes[number]
-            slots = [slot for slot in pane.slots if self.is_open[slot]]
+            if pane.expired_count == len(pane.slots):
+                continue
+            slots = [slot for slot in pane.slots[pane.expired_count :] if self.is_open[slot]]
             if slots:
                 result.append((end_ms, slots))
-            pane.is_expired = True
+            pane.expired_count = len(pane.slots)
         return result
 
     def forget(self) -> None:
         """Drop the expired panes that no duplicate can reach any more."""
         bound_ms = self.bound_ms - self.horizon_ms - self.pane_ms
-        gone = [n for n, pane in self._panes.items() if pane.is_expired and (n + 1) * self.pane_ms < bound_ms]
+        gone = [n for n, pane in self._panes.items() if pane.expired_count and (n + 1) * self.pane_ms < bound_ms]
         for number in gone:
             for slot in self._panes.pop(number).slots:
                 self._drop(slot)

@@ -79,6 +79,8 @@ def _route_kafka(stream: TextIO, level: int, shared: list[Processor], last: list
     kafka = logging.getLogger("kafka")
     for former in list(kafka.handlers):
         kafka.removeHandler(former)
+    # A commit of the worker before us is still being written out: the client waits for it, and all is well.
+    handler.addFilter(lambda record: "UnstableOffsetCommitError" not in record.getMessage())
     kafka.addHandler(handler)
     kafka.setLevel(level)
     kafka.propagate = False

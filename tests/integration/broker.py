@@ -7,15 +7,15 @@ import fcntl
 import shutil
 import socket
 import subprocess
-import time  # noqa: TID251 (a broker takes seconds to start)
+import time
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from kafka.admin import KafkaAdminClient  # noqa: TID251 (asks whether the broker is up)
-from kafka.errors import KafkaError  # noqa: TID251 (says that it is not)
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
 
 HERE = Path(__file__).parent
 LIBS = HERE / ".kafka" / "libs"

@@ -7,8 +7,9 @@ from contextlib import ExitStack
 import pytest
 
 from tests.integration.broker import BrokerUnavailableError, shared
+from tests.logs.conftest import group
 
-pytest.register_assert_rewrite("tests.logs.contract", "tests.logs.helpers")
+__all__ = ["broker", "group"]
 
 
 @pytest.fixture(scope="session")

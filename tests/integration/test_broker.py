@@ -3,11 +3,11 @@
 import socket
 import subprocess
 import sys
-import time  # noqa: TID251 (the kernel kills in its own time)
+import time
 from pathlib import Path
 
 import pytest
-from kafka.admin import KafkaAdminClient  # noqa: TID251 (the broker's own client)
+from kafka.admin import KafkaAdminClient
 
 from tests.integration.broker import BrokerUnavailableError, jars
 

@@ -7,7 +7,8 @@ import pytest
 from streamguard.config import KafkaLog as Settings
 from streamguard.logs.interface import Log
 from streamguard.logs.kafka import KafkaLog
-from tests.logs.contract import LogContract
+from tests.logs.contract_sessions import SessionContract
+from tests.logs.contract_topics import TopicContract
 
 
 def kafka_log(bootstrap: str) -> Log:
@@ -16,7 +17,7 @@ def kafka_log(bootstrap: str) -> Log:
 
 
 @pytest.mark.broker
-class TestKafkaContract(LogContract):
+class TestKafkaContract(SessionContract, TopicContract):
     """The contract, through kafka-python, whose producer takes no header without a value."""
 
     header_without_value = b""

@@ -1,6 +1,6 @@
 """What tests of any log build and wait for."""
 
-import time  # noqa: TID251 (tests of a log wait for it)
+import time
 from collections.abc import Iterable
 from uuid import uuid4
 

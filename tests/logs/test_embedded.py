@@ -10,7 +10,8 @@ from streamguard.core.records import TopicPartition
 from streamguard.errors import CommitLostError, LogError
 from streamguard.logs.embedded import EmbeddedLog
 from streamguard.logs.interface import Committed, Log, Record, TopicInfo
-from tests.logs.contract import LogContract
+from tests.logs.contract_sessions import SessionContract
+from tests.logs.contract_topics import TopicContract
 from tests.logs.helpers import join, numbered, take, values
 
 PLACE = TopicPartition("t", 0)
@@ -31,7 +32,7 @@ def log(path: Path) -> Iterator[EmbeddedLog]:
     log.close()
 
 
-class TestEmbeddedContract(LogContract):
+class TestEmbeddedContract(SessionContract, TopicContract):
     """The contract, on SQLite."""
 
 

@@ -1,6 +1,6 @@
 """Several processes on one file, killed where they stand."""
 
-import time  # noqa: TID251 (a kill must land anywhere within a commit)
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
-from threading import Timer  # noqa: TID251 (the other worker)
+from threading import Timer
 
 import pytest
 

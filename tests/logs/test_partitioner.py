@@ -1,6 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka.partitioner.default import murmur2  # noqa: TID251 (what it must agree with)
+from kafka.partitioner.default import murmur2
 
 from streamguard.logs.partitioner import partitions_of
 

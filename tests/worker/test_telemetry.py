@@ -2,13 +2,13 @@
 
 import io
 import json
-import logging  # noqa: TID251  what is tested here
+import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-import structlog  # noqa: TID251  what is tested here
+import structlog
 
 from streamguard.worker.telemetry import configure_logging
 

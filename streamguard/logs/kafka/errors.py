@@ -8,7 +8,9 @@ from kafka import errors as kafka_errors
 from streamguard.errors import LogError
 
 _MENDS: dict[type[Exception], str] = {
-    kafka_errors.NoBrokersAvailable: "no broker answers; check log.bootstrap_servers and the network",
+    kafka_errors.KafkaConnectionError: "check log.bootstrap_servers and the network",
+    kafka_errors.KafkaTimeoutError: "check log.bootstrap_servers, log.security and the network",
+    kafka_errors.SaslAuthenticationFailedError: "check log.security.sasl",
     kafka_errors.TopicAuthorizationFailedError: "not allowed; grant Read, Write and Describe on the topic",
     kafka_errors.GroupAuthorizationFailedError: "not allowed; grant Read on the group",
     kafka_errors.TransactionalIdAuthorizationFailedError: (

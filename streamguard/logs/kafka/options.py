@@ -67,6 +67,7 @@ def producer(settings: Settings) -> dict[str, Any]:
         "retry_backoff_ms": 5,
         "batch_size": 256 << 10,
         "max_request_size": 100 << 20,
+        "request_timeout_ms": 15_000,
         "delivery_timeout_ms": 30_000,
         "allow_auto_create_topics": False,
         "metrics_enabled": False,

@@ -8,6 +8,7 @@ that was lost; and a producer is never used again after a failure.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import kafka
@@ -168,8 +169,10 @@ class KafkaSession:
     def close(self) -> None:
         # Zero seconds: whatever is not committed is to be lost, and an open transaction is aborted by the
         # next producer of this name.
-        self._producer.close(timeout=0)
-        self._consumer.close(autocommit=False, timeout_ms=5000)
+        with suppress(kafka_errors.KafkaError):  # what it could not write within zero seconds, for one
+            self._producer.close(timeout=0)
+        with suppress(kafka_errors.KafkaError):
+            self._consumer.close(autocommit=False, timeout_ms=5000)
 
 
 def _check(futures: Sequence[Any]) -> None:
