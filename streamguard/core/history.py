@@ -52,11 +52,12 @@ class History:
             add_pane(self._panes, [_PANE_ROWS, total, self._times[start], self._times[end - 1]], _merge)
         del self._times[:full], self._losses[:full]
 
-    def change(self, since_ms: int) -> Change | None:
+    def change(self, since_ms: int, *, sign: int = 0) -> Change | None:
         """Where the panes since `since_ms` split best into two levels; None without losses there.
 
         The split with the largest n0 n1 / (n0 + n1) (m1 - m0)^2: the maximum likelihood of one change in
-        the mean of normal observations. Without a pane before the split there is no level before.
+        the mean of normal observations. `sign` 1 looks for a rise only, -1 for a fall. Without such a
+        split there is no level before.
         """
         panes = [pane for pane in self._panes if pane[2] >= since_ms]
         if self._times:
@@ -65,13 +66,14 @@ class History:
             return None
         counts, totals = [pane[0] for pane in panes], [pane[1] for pane in panes]
         all_count, all_total = sum(counts), math.fsum(totals)
-        best, place, count, total = -1.0, 0, 0, 0.0
+        best, place, count, total = 0.0, 0, 0, 0.0
         for index in range(1, len(panes)):
             count += counts[index - 1]
             total += totals[index - 1]
             rest = all_count - count
-            gain = count * rest / all_count * ((all_total - total) / rest - total / count) ** 2
-            if gain > best:
+            step = (all_total - total) / rest - total / count
+            gain = count * rest / all_count * step**2
+            if gain > best and step * sign >= 0:
                 best, place = gain, index
         before = Mean(sum(counts[:place]), math.fsum(totals[:place]))
         after = Mean(sum(counts[place:]), math.fsum(totals[place:]))

@@ -220,13 +220,15 @@ class JoinTask:
         """Everything up to the commit has been read again: go on as the one who committed."""
         for side in Input:
             self._apply_floors(side, math.inf)
+        self._expire()
+        self._writer.clear()
+        # Last, since all of the above has been counted in the notes.
+        for side in Input:
             note = notes[side]
             if note is not None:
                 self._counts[side] = dict(note.counts)
                 self._sequence = max(self._sequence, note.sequence)
                 self._watermark_ms = max(self._watermark_ms, note.watermark_ms)
-        self._expire()
-        self._writer.clear()
 
     def replay(self, side: Input, batch: Batch) -> None:
         """Take records that were taken before the commit: state changes, nothing is written.

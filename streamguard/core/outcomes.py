@@ -23,7 +23,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from streamguard.core.codec import Route
+from streamguard.core.codec import TIME_MAX_MS, Route
 from streamguard.core.records import Output, Stream
 
 VERSION = 1
@@ -31,8 +31,13 @@ NO_OFFSET = -1
 # Below the 1 MiB that a Kafka topic takes by default, with room for the record's own bytes.
 _RECORD_BYTES_MAX = 900_000
 _ROWS_MAX = 8192
-_SCALARS = {str, int, float, bool}
-_LABELS = {*_SCALARS, type(None)}
+_NULL = type(None)
+_INTS: set[type] = {int}
+_TEXTS: set[type] = {str}
+_NAMES: set[type] = {str, _NULL}
+_SCORES: set[type] = {int, float, _NULL}
+_SCALARS: set[type] = {str, int, float, bool}
+_LABELS: set[type] = {*_SCALARS, _NULL}
 
 
 class OutcomeSettings(Protocol):
@@ -217,6 +222,9 @@ def read_outcomes(value: bytes | None) -> OutcomeRecord:
             raise ValueError(f"source {source!r} is not one of {sources!r} sources")
         if not (watermark_ms is None or type(watermark_ms) is int) or type(found["sequence"]) is not int:
             raise ValueError("watermark and sequence must be integers")
+        # Past this, one bad promise would make every outcome that follows late.
+        if watermark_ms is not None and abs(watermark_ms) > TIME_MAX_MS:
+            raise ValueError(f"watermark {watermark_ms} is outside 1970 to 9999")
         blocks = [_read_block(source, block) for block in found["blocks"]]
         return OutcomeRecord(source, sources, found["sequence"], watermark_ms, bool(found.get("idle")), blocks)
     except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
@@ -225,12 +233,13 @@ def read_outcomes(value: bytes | None) -> OutcomeRecord:
 
 def _read_block(source: int, block: dict[str, Any]) -> tuple[str, list[tuple[str | None, ...]], Outcomes]:
     count = len(block["id"])
-    names = ("segment", "prediction_time", "label_time", "prediction_offset", "label_offset")
     segment, prediction_time, label_time, prediction_offset, label_offset = (
-        np.array(block[name], dtype=np.int64) for name in names
+        np.array(_column(block, name, _INTS), dtype=np.int64)
+        for name in ("segment", "prediction_time", "label_time", "prediction_offset", "label_offset")
     )
-    request_id, prediction, label = (_objects(block[name]) for name in ("id", "prediction", "label"))
-    score = np.array(block.get("score") or [None] * count, dtype=np.float64)
+    request_id = _objects(_column(block, "id", _TEXTS))
+    prediction, label = _objects(_column(block, "prediction", _SCALARS)), _objects(_column(block, "label", _LABELS))
+    score = np.array(_column(block, "score", _SCORES) if block.get("score") else [None] * count, dtype=np.float64)
     time = np.maximum(prediction_time, label_time)
     sources = np.full(count, source)
     rows = Outcomes(
@@ -247,12 +256,24 @@ def _read_block(source: int, block: dict[str, Any]) -> tuple[str, list[tuple[str
     )
     if any(len(getattr(rows, name)) != count for name in Outcomes.__slots__):
         raise ValueError("the columns of a block differ in length")
-    segments = [tuple(each) for each in block["segments"]]
+    segments = [tuple(_of_types(each, _NAMES, "a segment")) for each in block["segments"]]
     if count and not 0 <= segment.min() <= segment.max() < len(segments):
         raise ValueError("a segment number without a segment")
-    if not set(map(type, block["prediction"])) <= _SCALARS or not set(map(type, block["label"])) <= _LABELS:
-        raise ValueError("a prediction or label that is not a string, number or boolean")
+    if count and not (prediction_time.min() >= 0 and label_time.min() >= 0 and time.max() <= TIME_MAX_MS):
+        raise ValueError("a time outside 1970 to 9999")
     return str(block["monitor"]), segments, rows
+
+
+def _column(block: dict[str, Any], name: str, types: set[type]) -> list[Any]:
+    return _of_types(block[name], types, name)
+
+
+def _of_types(values: Any, types: set[type], name: str) -> list[Any]:
+    """The values, if they are a list of nothing else: NumPy would take nested lists, and numbers as text."""
+    if type(values) is not list or not set(map(type, values)) <= types:
+        allowed = ", ".join(sorted("null" if each is _NULL else each.__name__ for each in types))
+        raise ValueError(f"{name} must be a list of: {allowed}")
+    return values
 
 
 def _objects(values: list[Any]) -> Objects:

@@ -24,6 +24,7 @@ _MISMATCHES = 50
 _EXAMPLES = 5
 # So many pairs whose types differ, and none that agrees, is a setting that is wrong, not a model.
 _DISAGREEMENTS = 50
+_SIGNS = {Direction.WORSE: 1, Direction.BETTER: -1, Direction.UNKNOWN: 0}
 
 
 @dataclass(slots=True)
@@ -200,7 +201,7 @@ class Segment:
         )
 
     def _evidence(self, alert: Alert, mean: Mean | None, since_ms: int) -> None:
-        change = self._history.change(since_ms)
+        change = self._history.change(since_ms, sign=_SIGNS[alert.direction])
         if change is not None:
             alert.onset_ms = change.onset_ms
             alert.before = self._level(change.before)

@@ -21,7 +21,7 @@ NEVER = -(1 << 62)
 """Before all event times."""
 
 # Measured by benchmarks/memory.py: what a record costs here beside its ID's and value's own bytes.
-ENTRY_BYTES = 160
+ENTRY_BYTES = 220
 
 
 @dataclass(slots=True)

@@ -45,10 +45,14 @@ class Record:
 
 @dataclass(slots=True)
 class Poll:
-    """What one poll brought. `assigned` is the whole assignment where it changed, else None."""
+    """What one poll brought. `assigned` is the whole assignment where it changed, else None.
+
+    While `is_rebalancing`, nothing is assigned, and nothing may be asked or committed; tasks may stay.
+    """
 
     batches: list[Batch] = field(default_factory=list)
     assigned: frozenset[TopicPartition] | None = None
+    is_rebalancing: bool = False
 
 
 class Session(Protocol):

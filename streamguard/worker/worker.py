@@ -72,6 +72,7 @@ class Worker:
         self._held_back: set[TopicPartition] = set()
         self._committed: dict[TopicPartition, int] = {}
         self._is_stopping = False
+        self._is_settled = True
         self._snapshot_s = 0.0
         self._idle = IdleClock(config.join.idle_after_ms)
         self._notices = Notices(config)
@@ -120,9 +121,9 @@ class Worker:
                 self._turn(session)
                 if on_progress is not None:
                     on_progress(self.progress)
-                if until_end and self._is_at_end(session):
+                if until_end and self._is_settled and self._is_at_end(session):
                     break
-            if not self._restoring_count():
+            if self._is_settled and not self._restoring_count():
                 self._commit(session, self._snapshots())
             self.totals = totals(session, topology)
         finally:
@@ -132,6 +133,9 @@ class Worker:
         """One poll and one commit."""
         is_busy = self._until is not None
         poll = session.poll(_POLL_MS // 5 if is_busy else _POLL_MS)
+        self._is_settled = not poll.is_rebalancing
+        if poll.is_rebalancing:
+            return
         if poll.assigned is not None:
             self._assign(session, poll.assigned)
             return

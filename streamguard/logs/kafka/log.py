@@ -17,6 +17,7 @@ from streamguard.logs.kafka.errors import as_log_errors
 from streamguard.logs.kafka.session import KafkaSession, to_batch
 
 _FOLLOW_MS = 1000
+_BLOCK_MS = 15_000
 
 
 class KafkaLog:
@@ -56,6 +57,8 @@ class KafkaLog:
             self._admin.create_topics({topic.name: wanted}, wait_for_metadata=True)
 
     def session(self, group: str, topics: Collection[str], worker: str) -> KafkaSession:
+        # A consumer would wait without a word for a topic that is not there.
+        self._check_exist(topics)
         return KafkaSession(self._settings, group, topics, worker)
 
     def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:
@@ -85,8 +88,10 @@ class KafkaLog:
             consumer.close(autocommit=False)
 
     def append(self, records: Sequence[Record]) -> None:
+        # A producer would look for a missing topic for a minute, and then not say which.
+        self._check_exist({each.topic for each in records})
         with as_log_errors("cannot write"):
-            producer = KafkaProducer(linger_ms=20, **options.producer(self._settings))
+            producer = KafkaProducer(linger_ms=20, max_block_ms=_BLOCK_MS, **options.producer(self._settings))
         try:
             with as_log_errors("cannot write"):
                 futures = [
@@ -108,6 +113,13 @@ class KafkaLog:
 
     def close(self) -> None:
         self._admin.close()
+
+    def _check_exist(self, names: Collection[str]) -> None:
+        with as_log_errors("cannot look up topics"):
+            described = self._admin.describe_topics(sorted(names))
+        missing = sorted(set(names) - {each["name"] for each in described if not each["error_code"]})
+        if missing:
+            raise LogError(f"no topic {', '.join(map(repr, missing))}: create it, or mend its name")
 
 
 def _info(name: str, partitions: int, settings: dict[str, dict[str, object]]) -> TopicInfo:

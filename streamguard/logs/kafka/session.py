@@ -27,19 +27,20 @@ _POLL_RECORDS = 20_000
 
 
 class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Notes that the assignment changed. Called on the client's thread while `poll` blocks ours."""
+    """Notes that the assignment changes. Called on the client's thread while `poll` blocks ours."""
 
     def __init__(self) -> None:
-        self.changed = False
+        self.is_under_way = False
+        self.is_new = False
 
     def on_partitions_revoked(self, revoked: object) -> None:  # noqa: ARG002 - kafka-python's name
-        self.changed = True
+        self.is_under_way = True
 
     def on_partitions_assigned(self, assigned: object) -> None:  # noqa: ARG002 - kafka-python's name
-        self.changed = True
+        self.is_under_way, self.is_new = False, True
 
     def on_partitions_lost(self, lost: object) -> None:  # noqa: ARG002 - kafka-python's name
-        self.changed = True
+        self.is_under_way = True
 
 
 class KafkaSession:
@@ -74,8 +75,10 @@ class KafkaSession:
             except kafka_errors.NoOffsetForPartitionError:
                 # Newly assigned, with nothing committed; `_assigned` sets the position.
                 found = {}
-            if self._changes.changed:
-                self._changes.changed = False
+            if self._changes.is_under_way:
+                return Poll(is_rebalancing=True)
+            if self._changes.is_new:
+                self._changes.is_new = False
                 return Poll(assigned=self._assigned())
             return Poll([self._batch(partition, records) for partition, records in found.items()])
 
@@ -138,7 +141,7 @@ class KafkaSession:
     def commit(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
         metadata = self._metadata
         # A generation below zero means evicted; the broker does not fence it in a transaction.
-        if metadata is None or metadata.generation_id < 0 or self._changes.changed:
+        if metadata is None or metadata.generation_id < 0 or self._changes.is_under_way or self._changes.is_new:
             raise CommitLostError("the group has given this worker's partitions away; nothing was committed")
         with as_log_errors("cannot commit", CommitLostError):
             self._producer.begin_transaction()

@@ -1,0 +1,80 @@
+"""How long a worker takes to start, to restore and to stop: `python -m benchmarks.restart [--waiting N]`.
+
+Starts Apache Kafka, lets a worker read so many predictions whose labels never come, and starts another.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import orjson
+
+from benchmarks.main_job import PARTITIONS, config, kafka, opened
+from streamguard.logs.interface import Log, Record, TopicInfo
+
+START_MS = 1_767_571_200_000
+CHUNK = 50_000
+
+
+def load(log: Log, waiting: int) -> None:
+    """Predictions spread over an hour, and so many labels of others that the labels' time moves along."""
+    for topic in ("predictions", "labels"):
+        log.create(TopicInfo(topic, PARTITIONS))
+    for start in range(0, waiting, CHUNK):
+        records = []
+        for number in range(start, min(start + CHUNK, waiting)):
+            at_ms = START_MS + number * 3_600_000 // waiting
+            body = {"request_id": f"req-{number:08d}", "prediction": "legit", "timestamp": at_ms}
+            body |= {"model": "fraud", "version": "7", "country": "DE"}
+            key = b"req-%08d" % number
+            records.append(Record("predictions", key, orjson.dumps(body), timestamp_ms=at_ms))
+        log.append(records)
+
+
+def timed_start(path: Path) -> tuple[float, float, float]:
+    """Seconds from start to the assignment, from there to restored, and from SIGTERM to exit."""
+    environment = os.environ | {"STREAMGUARD_LOGGING__LEVEL": "info"}
+    began = time.monotonic()
+    process = subprocess.Popen(["streamguard", "run", str(path)], stderr=subprocess.PIPE, text=True, env=environment)
+    assigned = restored = 0.0
+    for line in process.stderr or ():
+        event = json.loads(line)
+        if event["event"] == "partitions_assigned":
+            assigned = time.monotonic()
+            if not event["restoring"]:
+                restored = assigned
+        if event["event"] == "state_restored":
+            restored = time.monotonic()
+            print(f"restored {event['held']:,} records")
+        if restored:
+            break
+    time.sleep(2)
+    stopping = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    return assigned - began, restored - assigned, time.monotonic() - stopping
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--waiting", type=int, default=200_000)
+    waiting = parser.parse_args().waiting
+    with tempfile.TemporaryDirectory() as name, kafka(Path(name), None) as address:
+        settings = {"kind": "kafka", "bootstrap_servers": address, "group": "restart"}
+        log = opened(settings)
+        load(log, waiting)
+        log.close()
+        path = config(Path(name), "restart", settings)
+        subprocess.run(["streamguard", "run", str(path), "--until-end"], check=True)
+        start, restore, stop = timed_start(path)
+        print(f"start to assignment {start:.2f} s, restore {restore:.2f} s, SIGTERM to exit {stop:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
