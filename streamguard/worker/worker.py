@@ -5,20 +5,21 @@ its tasks, and begins again from what is committed.
 """
 
 import gc
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
 from streamguard.config import Config
-from streamguard.core.join import HeldFullError, JoinTask, Note
-from streamguard.core.monitor import MonitorTask
+from streamguard.core.join import HeldFullError
 from streamguard.core.records import Batch, Output, Stream, TopicPartition
 from streamguard.errors import LogError
 from streamguard.logs.interface import Committed, Log, Record, Session
-from streamguard.worker.assigned import AssignedJoin, AssignedMonitor, after, cut
+from streamguard.worker.assigned import AssignedJoin, after, cut
+from streamguard.worker.ending import Ending, totals
 from streamguard.worker.idle import IdleClock
 from streamguard.worker.notices import Notices
+from streamguard.worker.tasks import Tasks
 from streamguard.worker.topology import Topology, prepare
 
 _log = structlog.get_logger("streamguard.worker")
@@ -49,16 +50,6 @@ class Clock:
     sleep_s: Callable[[float], None]
 
 
-@dataclass(slots=True)
-class _Tasks:
-    joins: dict[int, AssignedJoin] = field(default_factory=dict)
-    monitors: dict[int, AssignedMonitor] = field(default_factory=dict)
-
-    @property
-    def all(self) -> list[AssignedJoin | AssignedMonitor]:
-        return [*self.joins.values(), *self.monitors.values()]
-
-
 class Worker:
     """One member of the group. `run` returns when `stop` was called, or at the end where that is asked for."""
 
@@ -68,7 +59,7 @@ class Worker:
         self._name = name
         self._clock = clock
         self._topology: Topology = prepare(config, log)
-        self._tasks = _Tasks()
+        self._tasks = Tasks(self._topology, log)
         self._held_back: set[TopicPartition] = set()
         self._committed: dict[TopicPartition, int] = {}
         self._is_stopping = False
@@ -76,7 +67,7 @@ class Worker:
         self._snapshot_s = 0.0
         self._idle = IdleClock(config.join.idle_after_ms)
         self._notices = Notices(config)
-        self._until: dict[TopicPartition, int] | None = None
+        self._ending: Ending | None = None
         self.progress = Progress()
         self.totals: dict[str, dict[str, int]] = {}
         """How the group's records have ended, by input; known when `run` has returned."""
@@ -110,20 +101,20 @@ class Worker:
 
     def _serve(self, on_progress: Callable[[Progress], None] | None, *, until_end: bool) -> None:
         """One session, from joining the group to leaving it."""
-        self._tasks = _Tasks()
+        self._tasks = Tasks(self._topology, self._log)
         topology = self._topology
         session = self._log.session(self._config.log.group, [*topology.inputs, topology.outcomes], self._name)
         try:
-            if until_end and self._until is None:
-                self._until = session.ends(self._partitions(topology.inputs, topology.source_count))
+            if until_end and self._ending is None:
+                self._ending = Ending(topology, session)
             self._snapshot_s = self._clock.now_s()
             while not self._is_stopping:
                 self._turn(session)
                 if on_progress is not None:
                     on_progress(self.progress)
-                if until_end and self._is_settled and self._is_at_end(session):
+                if self._ending and self._is_settled and self._ending.is_reached(self._tasks, session):
                     break
-            if self._is_settled and not self._restoring_count():
+            if self._is_settled and not self._tasks.restoring_count:
                 self._commit(session, self._snapshots())
             self.totals = totals(session, topology)
         finally:
@@ -131,131 +122,27 @@ class Worker:
 
     def _turn(self, session: Session) -> None:
         """One poll and one commit."""
-        is_busy = self._until is not None
+        is_busy = self._ending is not None
         poll = session.poll(_POLL_MS // 5 if is_busy else _POLL_MS)
         self._is_settled = not poll.is_rebalancing
         if poll.is_rebalancing:
             return
         if poll.assigned is not None:
-            self._assign(session, poll.assigned)
+            committed = session.committed(poll.assigned)
+            self._committed = {partition: found.offset for partition, found in committed.items()}
+            self._held_back.clear()
+            self._idle.reset()
+            self._tasks.assign(session, poll.assigned, committed)
             return
-        if any(task.restoring for task in self._tasks.all):
-            self._restore(session, poll.batches)
+        if self._tasks.restoring_count:
+            self._tasks.restore(session, poll.batches)
             return
         outputs = self._step(session, poll.batches)
-        if self._until is None:
+        if self._ending is None:
             outputs += self._idle.advance(self._tasks.joins.values(), session, self._clock.now_s())
         if self._clock.now_s() - self._snapshot_s >= self._config.state.every_ms / 1000:
             outputs += self._snapshots()
         self._commit(session, outputs, is_quiet=not poll.batches)
-
-    # Assignment and restoring.
-
-    def _assign(self, session: Session, assigned: frozenset[TopicPartition]) -> None:
-        """Keep the tasks that stay, drop those that go, open those that come."""
-        committed = session.committed(assigned)
-        predictions, labels = self._topology.inputs
-        kept = _Tasks()
-        for task in self._tasks.joins.values():
-            if not task.restoring and self._stays(task.partitions, task.positions, assigned, committed):
-                kept.joins[task.task.number] = task
-        for monitor in self._tasks.monitors.values():
-            is_here = self._stays((monitor.partition,), (monitor.position,), assigned, committed)
-            if not monitor.restoring and is_here:
-                kept.monitors[monitor.task.number] = monitor
-        starts = session.starts(assigned)
-        self._tasks, self._held_back = kept, set()
-        for partition in sorted(assigned):
-            if partition.topic == predictions and partition.partition not in kept.joins:
-                pair = (partition, TopicPartition(labels, partition.partition))
-                if pair[1] not in assigned:
-                    raise LogError(f"{predictions}-{partition.partition} was assigned without {labels}'s")
-                join = JoinTask(partition.partition, self._topology.join)
-                kept.joins[join.number] = AssignedJoin.open(join, pair, committed, starts)
-            elif partition.topic == self._topology.outcomes and partition.partition not in kept.monitors:
-                kept.monitors[partition.partition] = self._open_monitor(partition, committed, starts)
-        self._begin_restore(session)
-        self._committed = {partition: found.offset for partition, found in committed.items()}
-        self._idle.reset()
-        names = sorted(f"{each.topic}-{each.partition}" for each in assigned)
-        _log.info("partitions_assigned", partitions=names, restoring=self._restoring_count())
-
-    @staticmethod
-    def _stays(
-        partitions: Sequence[TopicPartition],
-        positions: Sequence[int],
-        assigned: frozenset[TopicPartition],
-        committed: dict[TopicPartition, Committed],
-    ) -> bool:
-        """Whether nobody else can have worked on these since our last commit."""
-        return all(
-            partition in assigned and partition in committed and committed[partition].offset == position
-            for partition, position in zip(partitions, positions, strict=True)
-        )
-
-    def _open_monitor(
-        self,
-        partition: TopicPartition,
-        committed: dict[TopicPartition, Committed],
-        starts: dict[TopicPartition, int],
-    ) -> AssignedMonitor:
-        task = MonitorTask(partition.partition, self._topology.monitor)
-        records = [
-            pair
-            for batch in self._log.read(self._topology.topic(Stream.STATE), [partition.partition])
-            for pair in zip(batch.keys, batch.values, strict=True)
-        ]
-        start = starts[partition]
-        found = committed.get(partition)
-        if found is None:
-            return AssignedMonitor(task, partition, start, start, start)
-        try:
-            resume = task.restore(records)
-        except (ValueError, KeyError, TypeError) as error:
-            raise LogError(
-                f"state topic {self._topology.topic(Stream.STATE)!r}, partition {partition.partition}: {error}"
-            ) from None
-        low = start if resume is None else resume.low
-        if low < start:
-            raise LogError(
-                f"{partition.topic}-{partition.partition}: outcomes from offset {low} on are still needed, and"
-                f" retention has removed those before {start}: raise retention.ms of the topic"
-            )
-        opened = AssignedMonitor(task, partition, found.offset, low, low if resume is None else resume.position)
-        if low < found.offset:
-            opened.restoring[partition] = found.offset
-        return opened
-
-    def _begin_restore(self, session: Session) -> None:
-        restoring: set[TopicPartition] = set()
-        for task in self._tasks.all:
-            for partition in task.restoring:
-                session.seek(partition, task.low(partition) if isinstance(task, AssignedJoin) else task.low)
-                restoring.add(partition)
-        if restoring:
-            session.pause(self._own() - restoring)
-
-    def _restore(self, session: Session, batches: Iterable[Batch]) -> None:
-        """Read again what was read before the commit; the others wait."""
-        owners = {partition: task for task in self._tasks.all for partition in task.restoring}
-        for batch in batches:
-            owners[batch.source].replay(batch)
-        for partition, task in owners.items():
-            target = task.restoring[partition]
-            # On the position, not on the last record: markers and compaction leave gaps at the end.
-            if task.reached(partition, session.position(partition)):
-                session.seek(partition, target)
-                session.pause([partition])
-        if not self._restoring_count():
-            session.resume(self._own())
-            _log.info("state_restored", held=sum(each.task.held_count for each in self._tasks.joins.values()))
-
-    def _restoring_count(self) -> int:
-        return sum(len(task.restoring) for task in self._tasks.all)
-
-    def _own(self) -> set[TopicPartition]:
-        joins = {partition for task in self._tasks.joins.values() for partition in task.partitions}
-        return joins | {task.partition for task in self._tasks.monitors.values()}
 
     # Steps and commits.
 
@@ -363,44 +250,3 @@ class Worker:
 
     def _record(self, output: Output) -> Record:
         return Record(self._topology.topic(output.stream), output.key, output.value, output.partition, output.headers)
-
-    # The end.
-
-    def _is_at_end(self, session: Session) -> bool:
-        """Whether the whole group has read the inputs to their ends, and every outcome that came of them."""
-        until = self._until or {}
-        if self._restoring_count() or any(
-            position < until[partition]
-            for join in self._tasks.joins.values()
-            for partition, position in zip(join.partitions, join.positions, strict=True)
-        ):
-            return False
-        if any(found < until[p] for p, found in self._group_offsets(session, until).items()):
-            return False
-        outcomes = self._partitions([self._topology.outcomes], self._topology.target_count)
-        # After the inputs: no outcome can come any more, so these ends are the last.
-        ends = session.ends(outcomes)
-        return all(found >= ends[p] for p, found in self._group_offsets(session, outcomes).items())
-
-    @staticmethod
-    def _group_offsets(session: Session, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        wanted = list(partitions)
-        found = session.committed(wanted)
-        return {partition: found[partition].offset if partition in found else 0 for partition in wanted}
-
-    @staticmethod
-    def _partitions(topics: Iterable[str], count: int) -> list[TopicPartition]:
-        return [TopicPartition(topic, number) for topic in topics for number in range(count)]
-
-
-def totals(session: Session, topology: Topology) -> dict[str, dict[str, int]]:
-    """How the group's input records have ended so far, by input, from what is committed."""
-    result: dict[str, dict[str, int]] = {}
-    for topic in topology.inputs:
-        partitions = [TopicPartition(topic, number) for number in range(topology.source_count)]
-        counts: dict[str, int] = {}
-        for committed in session.committed(partitions).values():
-            for name, count in Note.decode(committed.metadata).counts.items():
-                counts[name] = counts.get(name, 0) + count
-        result[topic] = counts
-    return result

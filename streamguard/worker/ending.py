@@ -1,0 +1,58 @@
+"""The end of a bounded run, and the account of it."""
+
+from collections.abc import Iterable
+
+from streamguard.core.join import Note
+from streamguard.core.records import TopicPartition
+from streamguard.logs.interface import Session
+from streamguard.worker.tasks import Tasks
+from streamguard.worker.topology import Topology
+
+
+class Ending:
+    """Where the inputs ended when the run began, and whether the whole group has come there.
+
+    The group, not this worker alone: one that left early would leave outcomes behind that another still
+    writes.
+    """
+
+    def __init__(self, topology: Topology, session: Session) -> None:
+        self._topology = topology
+        self._until = session.ends(_partitions(topology.inputs, topology.source_count))
+
+    def is_reached(self, tasks: Tasks, session: Session) -> bool:
+        """Whether the inputs are read and committed to their ends, and so is every outcome that came of them."""
+        if tasks.restoring_count or any(
+            position < self._until[partition]
+            for join in tasks.joins.values()
+            for partition, position in zip(join.partitions, join.positions, strict=True)
+        ):
+            return False
+        if any(found < self._until[each] for each, found in _committed(session, self._until).items()):
+            return False
+        # After the inputs: no outcome can come any more, so these ends are the last.
+        outcomes = _partitions([self._topology.outcomes], self._topology.target_count)
+        ends = session.ends(outcomes)
+        return all(found >= ends[each] for each, found in _committed(session, outcomes).items())
+
+
+def totals(session: Session, topology: Topology) -> dict[str, dict[str, int]]:
+    """How the group's input records have ended so far, by input, from what is committed."""
+    result: dict[str, dict[str, int]] = {}
+    for topic in topology.inputs:
+        counts: dict[str, int] = {}
+        for committed in session.committed(_partitions([topic], topology.source_count)).values():
+            for name, count in Note.decode(committed.metadata).counts.items():
+                counts[name] = counts.get(name, 0) + count
+        result[topic] = counts
+    return result
+
+
+def _committed(session: Session, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    wanted = list(partitions)
+    found = session.committed(wanted)
+    return {partition: found[partition].offset if partition in found else 0 for partition in wanted}
+
+
+def _partitions(topics: Iterable[str], count: int) -> list[TopicPartition]:
+    return [TopicPartition(topic, number) for topic in topics for number in range(count)]

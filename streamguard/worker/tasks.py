@@ -1,0 +1,145 @@
+"""The tasks that this worker has been given: taken over, restored, kept through a rebalance."""
+
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from streamguard.core.join import JoinTask
+from streamguard.core.monitor import MonitorTask
+from streamguard.core.records import Batch, Stream, TopicPartition
+from streamguard.errors import LogError
+from streamguard.logs.interface import Committed, Log, Session
+from streamguard.worker.assigned import AssignedJoin, AssignedMonitor
+from streamguard.worker.topology import Topology
+
+_log = structlog.get_logger("streamguard.worker")
+
+
+class Tasks:
+    """Join and monitor tasks, by number. While any is restoring, nothing else is read."""
+
+    def __init__(self, topology: Topology, log: Log) -> None:
+        self._topology = topology
+        self._log = log
+        self.joins: dict[int, AssignedJoin] = {}
+        self.monitors: dict[int, AssignedMonitor] = {}
+
+    @property
+    def all(self) -> list[AssignedJoin | AssignedMonitor]:
+        """Both kinds."""
+        return [*self.joins.values(), *self.monitors.values()]
+
+    def assign(
+        self, session: Session, assigned: frozenset[TopicPartition], committed: dict[TopicPartition, Committed]
+    ) -> None:
+        """Keep the tasks that stay, drop those that go, open those that come, and begin to restore these."""
+        predictions, labels = self._topology.inputs
+        self.joins = {
+            number: join
+            for number, join in self.joins.items()
+            if not join.restoring and _stays(join.partitions, join.positions, assigned, committed)
+        }
+        self.monitors = {
+            number: each
+            for number, each in self.monitors.items()
+            if not each.restoring and _stays((each.partition,), (each.position,), assigned, committed)
+        }
+        starts = session.starts(assigned)
+        for partition in sorted(assigned):
+            if partition.topic == predictions and partition.partition not in self.joins:
+                pair = (partition, TopicPartition(labels, partition.partition))
+                if pair[1] not in assigned:
+                    raise LogError(f"{predictions}-{partition.partition} was assigned without {labels}'s")
+                join = JoinTask(partition.partition, self._topology.join)
+                self.joins[join.number] = AssignedJoin.open(join, pair, committed, starts)
+            elif partition.topic == self._topology.outcomes and partition.partition not in self.monitors:
+                self.monitors[partition.partition] = self._open_monitor(partition, committed, starts)
+        self._begin_restore(session)
+        names = sorted(f"{each.topic}-{each.partition}" for each in assigned)
+        _log.info("partitions_assigned", partitions=names, restoring=self.restoring_count)
+
+    def _open_monitor(
+        self,
+        partition: TopicPartition,
+        committed: dict[TopicPartition, Committed],
+        starts: dict[TopicPartition, int],
+    ) -> AssignedMonitor:
+        task = MonitorTask(partition.partition, self._topology.monitor)
+        records = [
+            pair
+            for batch in self._log.read(self._topology.topic(Stream.STATE), [partition.partition])
+            for pair in zip(batch.keys, batch.values, strict=True)
+        ]
+        start = starts[partition]
+        found = committed.get(partition)
+        if found is None:
+            return AssignedMonitor(task, partition, start, start, start)
+        try:
+            resume = task.restore(records)
+        except (ValueError, KeyError, TypeError) as error:
+            raise LogError(
+                f"state topic {self._topology.topic(Stream.STATE)!r}, partition {partition.partition}: {error}"
+            ) from None
+        low = start if resume is None else resume.low
+        if low < start:
+            raise LogError(
+                f"{partition.topic}-{partition.partition}: outcomes from offset {low} on are still needed, and"
+                f" retention has removed those before {start}: raise retention.ms of the topic"
+            )
+        if resume is not None and resume.position > found.offset:
+            raise LogError(
+                f"{partition.topic}-{partition.partition}: the state is of offset {resume.position}, and the group"
+                f" has committed {found.offset}: its offsets were reset; delete the state topic with them"
+            )
+        opened = AssignedMonitor(task, partition, found.offset, low, low if resume is None else resume.position)
+        if low < found.offset:
+            opened.restoring[partition] = found.offset
+        return opened
+
+    def _begin_restore(self, session: Session) -> None:
+        restoring: set[TopicPartition] = set()
+        for task in self.all:
+            for partition in task.restoring:
+                session.seek(partition, task.low(partition) if isinstance(task, AssignedJoin) else task.low)
+                restoring.add(partition)
+        if restoring:
+            session.pause(self.own - restoring)
+
+    def restore(self, session: Session, batches: Iterable[Batch]) -> None:
+        """Read again what was read before the commit; the others wait."""
+        owners = {partition: task for task in self.all for partition in task.restoring}
+        for batch in batches:
+            owners[batch.source].replay(batch)
+        for partition, task in owners.items():
+            target = task.restoring[partition]
+            # On the position, not on the last record: markers and compaction leave gaps at the end.
+            if task.reached(partition, session.position(partition)):
+                session.seek(partition, target)
+                session.pause([partition])
+        if not self.restoring_count:
+            session.resume(self.own)
+            _log.info("state_restored", held=sum(each.task.held_count for each in self.joins.values()))
+
+    @property
+    def restoring_count(self) -> int:
+        """Partitions that are still read again."""
+        return sum(len(task.restoring) for task in self.all)
+
+    @property
+    def own(self) -> set[TopicPartition]:
+        """The partitions of all tasks."""
+        joins = {partition for task in self.joins.values() for partition in task.partitions}
+        return joins | {task.partition for task in self.monitors.values()}
+
+
+def _stays(
+    partitions: Sequence[TopicPartition],
+    positions: Sequence[int],
+    assigned: frozenset[TopicPartition],
+    committed: dict[TopicPartition, Committed],
+) -> bool:
+    """Whether nobody else can have worked on these since our last commit."""
+    return all(
+        partition in assigned and partition in committed and committed[partition].offset == position
+        for partition, position in zip(partitions, positions, strict=True)
+    )
