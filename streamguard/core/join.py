@@ -8,19 +8,18 @@ note of a few dozen bytes beside each committed offset says from where on re-rea
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
-import orjson
-
 from streamguard.core.codec import Columns, Mapping, Reader, Watch
+from streamguard.core.fields import TIME_MAX_MS
+from streamguard.core.note import Note
 from streamguard.core.outcomes import NO_OFFSET, OutcomeWriter
 from streamguard.core.records import Batch, Fate, Output
 from streamguard.core.rejected import rejected
 from streamguard.core.waiting import NEVER, Side
 
-_NOTE_VERSION = 1
 # Commit metadata may hold 4,096 bytes; an advance of an idle input costs about 30 of them.
 _FLOORS_MAX = 64
 
@@ -50,49 +49,6 @@ class JoinSettings:
     held_bytes_max: int = 1 << 30
     monitor_names: Sequence[str] = ()
     with_scores: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """What stands beside a committed offset: how to be again what the task was there."""
-
-    low: int
-    clock_ms: int
-    """The largest event time of the records before `low`."""
-    floors: tuple[tuple[int, int], ...] = ()
-    """Recorded idle advances: from this offset on the clock is at least so."""
-    counts: dict[str, int] = field(default_factory=dict)
-    sequence: int = 0
-    watermark_ms: int = NEVER
-
-    def encode(self) -> str:
-        """As text for the commit."""
-        return orjson.dumps(
-            {
-                "v": _NOTE_VERSION,
-                "low": self.low,
-                "clock": self.clock_ms,
-                "floors": self.floors,
-                "counts": self.counts,
-                "seq": self.sequence,
-                "watermark": self.watermark_ms,
-            }
-        ).decode()
-
-    @staticmethod
-    def decode(text: str) -> "Note":
-        """From a commit's text; raises `ValueError` where streamguard did not write it."""
-        found: Any = orjson.loads(text)
-        if type(found) is not dict or found.get("v") != _NOTE_VERSION:
-            raise ValueError(f"commit metadata of version {_NOTE_VERSION} expected, got {text[:80]!r}")
-        return Note(
-            found["low"],
-            found["clock"],
-            tuple((offset, clock_ms) for offset, clock_ms in found["floors"]),
-            found["counts"],
-            found["seq"],
-            found["watermark"],
-        )
 
 
 class HeldFullError(Exception):
@@ -183,6 +139,7 @@ class JoinTask:
         """
         position = self._positions[side]
         floors = [floor for floor in self._floors[side] if floor[0] != position]
+        clock_ms = min(clock_ms, TIME_MAX_MS)
         if clock_ms <= self._sides[side].clock_ms or len(floors) >= _FLOORS_MAX:
             return []
         self._floors[side] = [*floors, (position, clock_ms)]
@@ -326,6 +283,7 @@ class JoinTask:
             mine = self._sides[side]
             for end_ms, slots in mine.expire(self._sides[1 - side].bound_ms):
                 self._counts[side][Fate.EXPIRED] += len(slots)
+                until_ms = min(end_ms, TIME_MAX_MS)
                 for slot in slots:
                     if side is Input.PREDICTIONS:
                         prediction = (
@@ -334,7 +292,7 @@ class JoinTask:
                             mine.values[slot],
                             mine.scores[slot],
                         )
-                        label = NO_OFFSET, end_ms, None
+                        label = NO_OFFSET, until_ms, None
                         self._writer.add(mine.routes[slot] or (), mine.ids[slot], prediction, label)
                     mine.settle(slot)
             mine.forget()

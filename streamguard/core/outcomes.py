@@ -23,7 +23,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from streamguard.core.codec import TIME_MAX_MS, Route
+from streamguard.core.codec import Route
+from streamguard.core.fields import TIME_MAX_MS
 from streamguard.core.records import Output, Stream
 
 VERSION = 1

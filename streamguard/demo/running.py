@@ -12,7 +12,7 @@ import orjson
 from streamguard import config as configuration
 from streamguard.config import Config
 from streamguard.core.alerts import rfc3339
-from streamguard.core.codec import parse_time_ms
+from streamguard.core.fields import parse_time_ms
 from streamguard.demo.stream import Story, story
 from streamguard.errors import ConfigError, LogError
 from streamguard.logs.embedded import EmbeddedLog

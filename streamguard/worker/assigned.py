@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streamguard.core.join import Input, JoinTask, Note
+from streamguard.core.join import Input, JoinTask
 from streamguard.core.monitor import MonitorTask
+from streamguard.core.note import Note
 from streamguard.core.records import Batch, Output, TopicPartition
 from streamguard.errors import LogError
 from streamguard.logs.interface import Committed

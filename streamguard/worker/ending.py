@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from streamguard.core.join import Note
+from streamguard.core.note import Note
 from streamguard.core.records import TopicPartition
 from streamguard.logs.interface import Session
 from streamguard.worker.tasks import Tasks

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import orjson
 
 from streamguard.config import Config
-from streamguard.core.codec import Unreadable, parse_time_ms
+from streamguard.core.fields import Unreadable, parse_time_ms
 from streamguard.errors import ConfigError, LogError
 from streamguard.logs.opening import open_log
 

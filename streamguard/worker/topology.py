@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from streamguard.config import Config, EmbeddedLog, Field, Monitor
-from streamguard.core.codec import Mapping, Path, Watch, canonical
+from streamguard.core.codec import Mapping, Watch
+from streamguard.core.fields import Path, canonical
 from streamguard.core.join import JoinSettings
 from streamguard.core.losses import Loss
 from streamguard.core.monitor import MonitorSettings

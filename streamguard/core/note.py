@@ -1,0 +1,53 @@
+"""What stands beside a committed offset: how a join task becomes again what it was there."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from streamguard.core.waiting import NEVER
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What stands beside a committed offset: how to be again what the task was there."""
+
+    low: int
+    clock_ms: int
+    """The largest event time of the records before `low`."""
+    floors: tuple[tuple[int, int], ...] = ()
+    """Recorded idle advances: from this offset on the clock is at least so."""
+    counts: dict[str, int] = field(default_factory=dict)
+    sequence: int = 0
+    watermark_ms: int = NEVER
+
+    def encode(self) -> str:
+        """As text for the commit."""
+        return orjson.dumps(
+            {
+                "v": _VERSION,
+                "low": self.low,
+                "clock": self.clock_ms,
+                "floors": self.floors,
+                "counts": self.counts,
+                "seq": self.sequence,
+                "watermark": self.watermark_ms,
+            }
+        ).decode()
+
+    @staticmethod
+    def decode(text: str) -> "Note":
+        """From a commit's text; raises `ValueError` where streamguard did not write it."""
+        found: Any = orjson.loads(text)
+        if type(found) is not dict or found.get("v") != _VERSION:
+            raise ValueError(f"commit metadata of version {_VERSION} expected, got {text[:80]!r}")
+        return Note(
+            found["low"],
+            found["clock"],
+            tuple((offset, clock_ms) for offset, clock_ms in found["floors"]),
+            found["counts"],
+            found["seq"],
+            found["watermark"],
+        )
