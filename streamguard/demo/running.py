@@ -100,7 +100,7 @@ def _sum_up(told: Story, found: list[dict[str, object]], worker: Worker, echo: E
     else:
         echo("alert at            never: the fault was missed")
     echo(f"false alarms before {len(early)}")
-    for line in account(worker)[:2]:
+    for line in account(worker)[: len(worker.totals)]:
         echo(line)
     echo("")
     echo("the same on your own Kafka: copy configs/minimal.yaml, name your topics in it, and")

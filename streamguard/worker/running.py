@@ -58,6 +58,10 @@ def account(worker: Worker) -> list[str]:
         waiting = consumed - sum(ended.values())
         parts = ", ".join(f"{count:,} {name}" for name, count in ended.items())
         lines.append(f"{topic}: {consumed:,} consumed = {parts}, {waiting:,} waiting")
+    held, holders = worker.held
+    if held:
+        numbers = ", ".join(map(str, holders))
+        lines.append(f"{held:,} outcomes wait for partition {numbers} of the inputs to come as far in event time")
     progress = worker.progress
     lines.append(f"this worker: {progress.records:,} records, {progress.alerts:,} alerts, {progress.commits:,} commits")
     return lines

@@ -72,6 +72,13 @@ class Worker:
         self.totals: dict[str, dict[str, int]] = {}
         """How the group's records have ended, by input; known when `run` has returned."""
 
+    @property
+    def held(self) -> tuple[int, list[int]]:
+        """Outcomes that this worker's monitors may not release yet, and the sources that hold them back."""
+        merges = [each.task.merge for each in self._tasks.monitors.values() if each.task.merge.held_count]
+        holders = {source for merge in merges for source in merge.holders}
+        return sum(merge.held_count for merge in merges), sorted(holders)
+
     def stop(self) -> None:
         """End after the commit that is under way."""
         self._is_stopping = True
