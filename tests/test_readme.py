@@ -1,0 +1,72 @@
+"""What the README shows is what happens."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from streamguard.config import parse
+from streamguard.demo.running import run_demo
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_config_of_the_readme_is_one() -> None:
+    """A reader copies it first and asks questions later."""
+    (text,) = blocks("yaml")
+    config = parse(yaml.safe_load(text))
+
+    assert config.monitors[0].name == "fraud"
+    assert config.labels.fields.time is None
+
+
+def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is the five-minute way in."""
+    (code,) = blocks("python")
+    names: dict[str, Sequence[str]] = {"predictions": ["a"] * 90 + ["b"] * 10, "labels": ["a"] * 100}
+    exec(code, dict(names))  # noqa: S102 - it is ours
+
+    assert capsys.readouterr().out.startswith("Drift: 10.0% of 100 predictions differ from their labels")
+
+
+def test_the_figures_of_the_demo_are_those_it_prints(tmp_path: Path) -> None:
+    """The demo is the same on every machine, so the README may quote it."""
+    printed: list[str] = []
+    run_demo(tmp_path, once=True, echo=printed.append)
+    quoted = next(block for block in blocks("") if block.startswith("fault injected at"))
+
+    assert [line for line in quoted.splitlines() if line not in printed] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").glob("*.md"))])
+def test_links_lead_somewhere(page: str) -> None:
+    """A page that moved takes its readers with it."""
+    path = ROOT / page
+    links = re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "check"])
+def test_the_targets_exist(target: str) -> None:
+    """Two commands do everything, and a third is for those who change it."""
+    assert f"\n{target}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_commands_quoted_exist() -> None:
+    """Every `python -m benchmarks.x` and `streamguard x` in the pages is one that can be run."""
+    text = README + "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))
+    modules = set(re.findall(r"python -m benchmarks\.(\w+)", text))
+    commands = set(re.findall(r"`streamguard ([a-z]+)", text))
+
+    assert modules
+    assert [name for name in modules if not (ROOT / "benchmarks" / f"{name}.py").exists()] == []
+    assert commands <= {"run", "alerts", "demo", "config"}
