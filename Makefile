@@ -22,7 +22,7 @@ demo: $(STAMP) ## The whole system on an embedded log: real data, a fault, an al
 	@$(BIN)/streamguard demo --once
 
 test: $(STAMP) ## All tests; those that need Apache Kafka are skipped where Java or Maven is missing
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2
 
 check: $(STAMP) ## Lint, format, import order, types
 	@$(BIN)/ruff check .

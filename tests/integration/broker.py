@@ -124,6 +124,8 @@ def _properties(data: Path, port: int, controller_port: int) -> dict[str, str]:
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
+        # Tests that kill members must not wait long until the group notices.
+        "group.min.session.timeout.ms": "1000",
     }
 
 

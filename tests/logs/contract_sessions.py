@@ -125,6 +125,24 @@ class SessionContract:
         assert values(take(session, 1)) == [b"held"]
         session.close()
 
+    def test_pause_in_the_middle_of_a_partition_loses_no_place(self, log: Log, group: str) -> None:
+        """Where a pause finds a partition half read, and others are read meanwhile, the rest comes on resume."""
+        topic = make_topic(log, partitions=3)
+        held = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+        count = 30_000  # more than one poll brings
+        log.append([Record(topic, None, b"%d" % number, place.partition) for place in held for number in range(count)])
+        session = join(log, group, topic)
+        batches = session.poll(PATIENCE_S * 1000).batches
+        session.pause(held)
+        assert session.poll(300).batches == []
+        log.append([Record(topic, None, b"other", 2)])
+        assert values(take(session, 1)) == [b"other"]
+        session.resume(held)
+        batches += take(session, len(held) * count - sum(map(len, batches)))
+        for place in held:
+            assert values(each for each in batches if each.source == place) == [b"%d" % n for n in range(count)]
+        session.close()
+
     def test_poll_waits_for_the_next_record(self, log: Log, group: str) -> None:
         """An empty poll takes its timeout; a record that is there ends it at once."""
         topic = make_topic(log)

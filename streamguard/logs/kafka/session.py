@@ -69,6 +69,7 @@ class KafkaSession:
             self._producer.init_transactions()
 
     def poll(self, timeout_ms: int) -> Poll:
+        self._unpark()
         with as_log_errors("cannot read"):
             try:
                 found = self._consumer.poll(timeout_ms, max_records=_POLL_RECORDS)
@@ -81,6 +82,17 @@ class KafkaSession:
                 self._changes.is_new = False
                 return Poll(assigned=self._assigned())
             return Poll([self._batch(partition, records) for partition, records in found.items()])
+
+    def _unpark(self) -> None:
+        """Let resumed partitions be read again.
+
+        What was fetched of a partition and not yet returned when it was paused, kafka-python 3.0.12 parks; it
+        looks there again only while its current records are None, and leaves them used up instead: the
+        partition would then never be read again.
+        """
+        fetcher = self._consumer._fetcher  # noqa: SLF001
+        if not fetcher._next_partition_records:  # noqa: SLF001
+            fetcher._next_partition_records = None  # noqa: SLF001
 
     def _assigned(self) -> frozenset[TopicPartition]:
         """Take the new assignment: all positions at what is committed, else at the start."""

@@ -1,0 +1,246 @@
+"""A group with its topics on the broker, its workers as real processes, and the same work on an embedded log."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+import yaml
+
+from benchmarks.records import Shape
+from benchmarks.records import records as drawn
+from streamguard.config import parse
+from streamguard.logs.interface import Log, Record, TopicInfo
+from streamguard.logs.opening import open_log
+from streamguard.worker.running import account
+from streamguard.worker.worker import Clock, Worker
+
+PARTITIONS = 4
+PATIENCE_S = 60
+COMMAND = [sys.executable, "-c", "from streamguard.cli import main; main()"]
+
+# Two outcomes partitions: crc32 puts these names on one each.
+MONITORS = [
+    {
+        "name": "fraud",
+        "match": {"model": "fraud"},
+        "split_by": ["version", "country"],
+        "threshold": {"max_mismatch_percent": 8, "window": 1000, "min_samples": 500},
+        "detectors": [{"type": "adwin", "delta": 0.002}],
+    },
+    {
+        "name": "everything",
+        "threshold": {"max_mismatch_percent": 8, "resolve_below_percent": 6, "window": "1h", "min_samples": 200},
+        "detectors": [{"type": "hddm_a", "drift_confidence": 0.001}],
+    },
+]
+
+
+@cache
+def stream(predictions: int = 20_000) -> tuple[Record, ...]:
+    """A day with duplicates, garbage and an error rate that doubles; topics `predictions` and `labels`."""
+    return tuple(drawn(Shape(predictions, garbage=0.002)))
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a run has left behind. `counts` are the worker's own two lines, one for each input."""
+
+    alerts: list[tuple[Any, ...]]
+    rejected: list[tuple[Any, ...]]
+    counts: list[str]
+
+    @property
+    def alert_ids(self) -> list[str]:
+        """With repeats, were there any."""
+        return [orjson.loads(value)["id"] for _, value, _ in self.alerts]
+
+
+@dataclass(slots=True)
+class Process:
+    """A worker as a process, and what it says."""
+
+    popen: "subprocess.Popen[str]"
+    said: Path
+    printed: Path
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log lines of one kind so far."""
+        lines = self.said.read_text(encoding="utf-8").splitlines()
+        found = [orjson.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return [each for each in found if each["event"] == name]
+
+    @property
+    def has_work(self) -> bool:
+        """Whether the group has given it partitions."""
+        assigned = self.events("partitions_assigned")
+        return bool(assigned and assigned[-1]["partitions"])
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that this process will cause."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            if self.popen.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"exit code {self.popen.poll()}:\n{self.said.read_text(encoding='utf-8')[-4000:]}")
+            time.sleep(0.05)
+
+    def end(self) -> int:
+        """Wait for its own end; its exit code."""
+        return self.popen.wait(PATIENCE_S)
+
+    def terminate(self) -> int:
+        """SIGTERM; its exit code."""
+        self.popen.send_signal(signal.SIGTERM)
+        return self.end()
+
+
+@dataclass(slots=True)
+class Job:
+    """One group, and topics that no other test uses."""
+
+    bootstrap: str
+    directory: Path
+    name: str = field(default_factory=lambda: f"job-{uuid4().hex[:8]}")
+    partitions: int = PARTITIONS
+    monitors: list[dict[str, Any]] = field(default_factory=lambda: MONITORS)
+    log_settings: dict[str, Any] = field(default_factory=dict)
+
+    def settings(self, log: Mapping[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
+        """A configuration in which no clock enters the results."""
+        kafka = {"kind": "kafka", "bootstrap_servers": self.bootstrap, "group": self.name, "session_timeout": "6s"}
+        return {
+            "log": dict(log or (kafka | self.log_settings)),
+            "predictions": {"topic": f"{self.name}-predictions", "fields": {"time": "timestamp"}},
+            "labels": {"topic": f"{self.name}-labels", "fields": {"time": "timestamp"}},
+            "join": {"before": "0s", "after": "2h", "disorder": "30s", "idle_after": None},
+            "monitors": self.monitors,
+            "outcomes": {"partitions": min(2, self.partitions)},
+            "alerts": {"topic": f"{self.name}-alerts"},
+            "state": {"every": "1s"},
+            **sections,
+        }
+
+    def config(self, *, worker: str | None = None, **sections: Any) -> Path:
+        """The configuration of one worker, as a file."""
+        settings = self.settings(**sections)
+        if worker is not None:
+            settings["log"]["worker"] = worker
+        path = self.directory / f"{self.name}-{worker or 'worker'}.yaml"
+        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        return path
+
+    @contextmanager
+    def open(self) -> Iterator[Log]:
+        """The broker as a log."""
+        log = open_log(parse(self.settings()).log)
+        try:
+            yield log
+        finally:
+            log.close()
+
+    def create(self, *, max_record_bytes: int | None = None) -> None:
+        """The two inputs. Kept for ever: the records carry old times, and retention goes by those."""
+        with self.open() as log:
+            for topic in self.inputs:
+                log.create(TopicInfo(topic, self.partitions, max_record_bytes=max_record_bytes))
+
+    @property
+    def inputs(self) -> tuple[str, str]:
+        """Predictions, labels."""
+        return f"{self.name}-predictions", f"{self.name}-labels"
+
+    def append(self, log: Log, records: Iterable[Record]) -> None:
+        """Write records of `predictions` and `labels` to this job's topics."""
+        log.append([self.mine(record) for record in records])
+
+    def mine(self, record: Record) -> Record:
+        """The record, on this job's topic."""
+        return replace(record, topic=f"{self.name}-{record.topic}")
+
+    @contextmanager
+    def worker(self, config: Path, *options: str) -> Iterator[Process]:
+        """A worker process, killed at the end if it is still there."""
+        said = self.directory / f"{uuid4().hex[:8]}.log"
+        printed = said.with_suffix(".out")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGUARD_")}
+        with said.open("w") as errors, printed.open("w") as output:
+            popen = subprocess.Popen(
+                [*COMMAND, "run", str(config), *options], stdout=output, stderr=errors, text=True, env=environment
+            )
+        try:
+            yield Process(popen, said, printed)
+        finally:
+            popen.kill()
+            popen.wait()
+
+    def run_to_end(self, config: Path | None = None) -> Results:
+        """One worker, `--until-end`."""
+        with self.worker(config or self.config(), "--until-end") as process:
+            code = process.end()
+            assert code == 0, process.said.read_text(encoding="utf-8")[-4000:]
+        return self.results(process)
+
+    def results(self, *processes: Process) -> Results:
+        """What is on the topics, and what the first of these processes says of the group."""
+        with self.open() as log:
+            counts = processes[0].printed.read_text(encoding="utf-8").splitlines()[:2]
+            return _results(log, self, counts)
+
+    def expected(self, records: Sequence[Record]) -> Results:
+        """The same records on an embedded log, in one go."""
+        path = self.directory / f"{self.name}.db"
+        config = parse(self.settings({"kind": "embedded", "path": str(path), "group": self.name}))
+        log = open_log(config.log)
+        try:
+            for topic in self.inputs:
+                log.create(TopicInfo(topic, self.partitions, max_record_bytes=12 << 20))
+            self.append(log, records)
+            worker = Worker(config, log, "expected", Clock(time.monotonic, time.sleep))
+            worker.run(until_end=True)
+            return _results(log, self, account(worker)[:2])
+        finally:
+            log.close()
+
+
+def _results(log: Log, job: Job, counts: list[str]) -> Results:
+    rejected = f"streamguard-{job.name}-rejected"
+    return Results(_rows(log, f"{job.name}-alerts"), _rows(log, rejected), counts)
+
+
+def _rows(log: Log, topic: str) -> list[tuple[Any, ...]]:
+    """Key, value and headers of each record; sorted, since partitions have no common order."""
+    rows = [
+        (key, value, tuple((name, content or b"") for name, content in headers))
+        for batch in log.read(topic)
+        for key, value, headers in zip(batch.keys, batch.values, batch.headers, strict=True)
+    ]
+    return sorted(rows, key=repr)
+
+
+def counted(line: str) -> Counter[str]:
+    """A line of the closing account, as numbers."""
+    return Counter({name: int(count.replace(",", "")) for count, name in re.findall(r"([\d,]+) ([a-z]+)", line)})
+
+
+def check_same(found: Results, expected: Results) -> None:
+    """The same alerts, bytes and headers included, the same rejected records, the same account."""
+    assert found.counts == expected.counts
+    assert found.alert_ids == expected.alert_ids
+    assert len(set(found.alert_ids)) == len(found.alert_ids) > 0
+    assert found.alerts == expected.alerts
+    assert found.rejected == expected.rejected
+    for line in found.counts:
+        account = counted(line)
+        assert account["consumed"] * 2 == account.total()
