@@ -19,5 +19,9 @@ class LogError(StreamguardError):
     exit_code = 3
 
 
+class UnusableError(LogError):
+    """What a log holds cannot be gone on from: trying again is of no use, somebody must decide."""
+
+
 class CommitLostError(LogError):
     """A transaction did not commit, or nobody can say whether it did: go back to what is committed."""

@@ -44,8 +44,13 @@ for _class in (_Loader, _Dumper):
     _class.add_implicit_resolver(_TAG + "null", re.compile("$"), [""])
 
 
+_DIGITS_MAX = 100
+
+
 def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    return int(loader.construct_scalar(node))
+    text = str(loader.construct_scalar(node))
+    # Python reads no longer ones, and no setting is that large.
+    return int(text[:_DIGITS_MAX])
 
 
 _Loader.add_constructor(_TAG + "int", _decimal)

@@ -57,7 +57,11 @@ class Monitor(Section):
                 ("threshold",),
                 f"(monitor {self.name!r}) counts mismatches: it needs loss: mismatch, got {self.loss.value}",
             )
+        if len(set(self.split_by)) < len(self.split_by):
+            yield ("split_by",), f"(monitor {self.name!r}) names a field twice"
         for index, detector in enumerate(self.detectors):
+            if detector in self.detectors[:index]:
+                yield ("detectors", index), f"(monitor {self.name!r}) is there already, with the same settings"
             if not suits(self.loss, detector.needs):
                 works = ", ".join(loss.value for loss in Loss if suits(loss, detector.needs))
                 words = f"(monitor {self.name!r}): {detector.type} cannot watch the loss {self.loss.value}"

@@ -120,6 +120,7 @@ class Reader:
                     and 0 < len(request_id) <= id_chars_max
                     and 0 <= time_ms <= TIME_MAX_MS
                     and time_ms - record_ms <= ahead_max
+                    and record_ms >= 0
                     and len(raw or b"") <= bytes_max
                 ):
                     route = routes[tuple(rest)]
@@ -192,7 +193,9 @@ class Reader:
         if raw is None:
             raise Unreadable(f"field {'.'.join(path)!r} is missing or null")
         time_ms = raw if type(raw) is int and 0 <= raw <= TIME_MAX_MS else parse_time_ms(raw)
-        if time_ms - record_ms > self._mapping.max_ahead_ms and record_ms >= 0:
+        if record_ms < 0:
+            raise Unreadable("the record has no Kafka timestamp, so join.max_ahead cannot be checked")
+        if time_ms - record_ms > self._mapping.max_ahead_ms:
             raise Unreadable(
                 f"field {'.'.join(path)!r} is {time_ms - record_ms} ms ahead of the record's Kafka timestamp,"
                 f" above join.max_ahead {self._mapping.max_ahead_ms} ms"

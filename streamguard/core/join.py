@@ -108,6 +108,11 @@ class JoinTask:
         """Predictions since the last call that no monitor takes, by model."""
         return self._readers[Input.PREDICTIONS].pop_unmonitored()
 
+    @property
+    def consumed(self) -> int:
+        """Records taken so far, of both inputs."""
+        return sum(counts["consumed"] for counts in self._counts)
+
     def ahead(self, room: int) -> Input | None:
         """The input to hold back, where fewer than `room` more records fit under the caps."""
         settings = self._settings
@@ -164,7 +169,21 @@ class JoinTask:
         offset, clock_ms = (self._positions[side], state.clock_ms) if low is None else low
         floors = [floor for floor in self._floors[side] if floor[0] >= offset]
         self._floors[side] = floors
-        return Note(offset, clock_ms, tuple(floors), self._counts[side], self._sequence, self._watermark_ms).encode()
+        return Note(
+            offset,
+            clock_ms,
+            tuple(floors),
+            self._counts[side],
+            self._sequence,
+            self._watermark_ms,
+            self.rules,
+        ).encode()
+
+    @property
+    def rules(self) -> tuple[int, ...]:
+        """What the state follows from beside the records: before, after, disorder, in milliseconds."""
+        settings = self._settings
+        return settings.before_ms, settings.after_ms, settings.disorder_ms
 
     def rewind(self, side: Input, note: Note | None, start: int) -> None:
         """Begin at the note's low offset, or at `start` where nothing is committed."""
@@ -204,6 +223,7 @@ class JoinTask:
         counts = self._counts[side]
         counts["consumed"] += len(batch)
         counts[Fate.REJECTED] += len(columns.rejections)
+        self._prune_floors(side, columns)
         while self._pending_floors[side] and len(columns.offsets):
             split = self._pending_floors[side][0][0]
             place = next((i for i, offset in enumerate(columns.offsets) if offset >= split), None)
@@ -215,6 +235,17 @@ class JoinTask:
         self._join(side, columns)
         self._positions[side] = batch.next_offset
         return [rejected(batch, each.index, each.reason) for each in columns.rejections]
+
+    def _prune_floors(self, side: Input, columns: Columns) -> None:
+        """Forget the last advance where the next record comes as far: it has decided nothing.
+
+        So an input that is idle again and again, with times that keep pace, needs no room in the note.
+        """
+        floors = self._floors[side]
+        while floors and columns.offsets and floors[-1][0] == self._positions[side]:
+            if columns.times[0] < floors[-1][1]:
+                return
+            floors.pop()
 
     def _apply_floors(self, side: Input, up_to: float) -> None:
         state = self._sides[side]

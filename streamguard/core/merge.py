@@ -8,7 +8,10 @@ order is the same whatever the interleaving of the sources, the size of batches,
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from streamguard.core.outcomes import OutcomeRecord, Outcomes
+from streamguard.errors import UnusableError
 
 _IDLE = 1 << 62
 
@@ -20,7 +23,7 @@ class _Pending:
     """Of the outcomes record that brought the rows."""
 
 
-class SequenceGapError(Exception):
+class SequenceGapError(UnusableError):
     """Records of a source are missing from the outcomes topic: what follows would be wrong."""
 
 
@@ -54,7 +57,8 @@ class Merge:
         last = self._sequences[record.source]
         if last is not None and not last <= record.sequence <= last + 1:
             raise SequenceGapError(
-                f"source {record.source}: sequence {last} is followed by {record.sequence} at offset {offset}"
+                f"outcomes of source {record.source} at offset {offset}: sequence {last} is followed by"
+                f" {record.sequence}; were the group's offsets reset? Begin anew under another log.group"
             )
         self._sequences[record.source] = record.sequence
         self.refill(rows, offset)
@@ -93,6 +97,14 @@ class Merge:
                 ready.append(each.rows.take(is_ready))
         self._pending = kept
         return Outcomes.concatenate(ready).in_order() if ready else None
+
+    def renumber(self) -> list[int]:
+        """Number the streams of the held rows anew, from 0; returns their former numbers, in order."""
+        streams = [each.rows.stream for each in self._pending]
+        kept = np.unique(np.concatenate(streams)) if streams else np.empty(0, np.int64)
+        for each in self._pending:
+            each.rows.stream = np.searchsorted(kept, each.rows.stream)
+        return [int(number) for number in kept]
 
     def low(self, position: int) -> int:
         """The first offset whose rows are still held; `position` where none are."""

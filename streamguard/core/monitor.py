@@ -60,6 +60,7 @@ class MonitorTask:
         self._trail = Trail()
         self._numbers: dict[StreamKey, int] = {}
         self._keys: list[StreamKey] = []
+        self._keys_max = _STREAMS_MAX
         self._segments: dict[StreamKey, Segment] = {}
         self.counts = {"outcomes": 0, "released": 0, "unwatched": 0, "rejected": 0, "alerts": 0}
         self._full: set[str] = set()
@@ -91,9 +92,8 @@ class MonitorTask:
         released = self._merge.release()
         if released is not None:
             outputs += self._watch(released)
-        if len(self._keys) > _STREAMS_MAX and not self._merge.held_count:
-            self._numbers.clear()
-            self._keys.clear()
+        if len(self._keys) > self._keys_max:
+            self._forget_streams()
         return outputs
 
     def refill(self, batch: Batch) -> None:
@@ -113,7 +113,8 @@ class MonitorTask:
         for (name, values), segment in self._segments.items():
             if segment.is_changed:
                 segment.is_changed = False
-                outputs.append(self._state({"monitor": name, "segment": values}, segment.snapshot()))
+                meaning = _meaning(self._monitors[name])
+                outputs.append(self._state({"monitor": name, "segment": values}, segment.snapshot(), meaning))
         head = {
             "position": position,
             "low": self._merge.low(position),
@@ -144,7 +145,7 @@ class MonitorTask:
                 continue
             name, values = found["stream"]["monitor"], tuple(found["stream"]["segment"])
             monitor = self._monitors.get(name)
-            if monitor is not None and len(monitor.split_by) == len(values):
+            if monitor is not None and found["meaning"] == _meaning(monitor):
                 state = found["state"]
                 self._segments[name, values] = Segment(monitor, values, self._settings.cooldown_ms, state)
         if head is None:
@@ -162,8 +163,8 @@ class MonitorTask:
         self._full = set(head["full"])
         return Resume(head["low"], head["position"])
 
-    def _state(self, stream: dict[str, Any], state: dict[str, Any]) -> Output:
-        record = {"v": _STATE_VERSION, "stream": stream, "state": state}
+    def _state(self, stream: dict[str, Any], state: dict[str, Any], meaning: dict[str, Any] | None = None) -> Output:
+        record = {"v": _STATE_VERSION, "stream": stream, "meaning": meaning, "state": state}
         key = orjson.dumps([self.number, stream], option=orjson.OPT_SORT_KEYS)
         return Output(Stream.STATE, key, orjson.dumps(record), self.number)
 
@@ -183,6 +184,13 @@ class MonitorTask:
             rows.stream = table[rows.stream]
             result.append(rows)
         return result
+
+    def _forget_streams(self) -> None:
+        """Keep the names of the streams that held outcomes are of."""
+        kept = self._merge.renumber()
+        self._keys = [self._keys[number] for number in kept]
+        self._numbers = {key: number for number, key in enumerate(self._keys)}
+        self._keys_max = max(_STREAMS_MAX, 2 * len(self._keys))
 
     def _number(self, key: StreamKey) -> int:
         number = self._numbers.get(key)
@@ -238,6 +246,12 @@ class MonitorTask:
             outputs.append(alert.output(self._settings.alert_source))
         self._trail.add(rows.take(slice(done, len(rows))))
         return outputs
+
+
+def _meaning(monitor: Monitor) -> dict[str, Any]:
+    """What a monitor's state is about: that of another meaning is not gone on from."""
+    fields = monitor.model_dump(mode="json", include={"match", "split_by", "loss", "positive"})
+    return {**fields, "match": sorted(map(list, fields["match"].items()))}
 
 
 def _groups(streams: "np.ndarray[Any, np.dtype[np.int64]]") -> list["np.ndarray[Any, np.dtype[np.intp]]"]:

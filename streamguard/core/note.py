@@ -22,6 +22,8 @@ class Note:
     counts: dict[str, int] = field(default_factory=dict)
     sequence: int = 0
     watermark_ms: int = NEVER
+    rules: tuple[int, ...] = ()
+    """The window and disorder that the state follows from; it cannot go on under others."""
 
     def encode(self) -> str:
         """As text for the commit."""
@@ -34,6 +36,7 @@ class Note:
                 "counts": self.counts,
                 "seq": self.sequence,
                 "watermark": self.watermark_ms,
+                "rules": self.rules,
             }
         ).decode()
 
@@ -50,4 +53,5 @@ class Note:
             found["counts"],
             found["seq"],
             found["watermark"],
+            tuple(found["rules"]),
         )

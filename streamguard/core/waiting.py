@@ -123,7 +123,10 @@ class Side:
         self.held_bytes += ENTRY_BYTES + len(request_id)
         known = self.slots_of.setdefault(request_id, slot)
         if known is not slot:
-            self.slots_of[request_id] = [*([known] if isinstance(known, int) else known), slot]
+            if isinstance(known, int):
+                self.slots_of[request_id] = [known, slot]
+            else:
+                known.append(slot)
         number = time_ms // self.pane_ms
         pane = self._panes.get(number)
         if pane is None:

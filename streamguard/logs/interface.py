@@ -74,6 +74,10 @@ class Session(Protocol):
         """The offset after the last committed record of each partition."""
         ...
 
+    def high_watermarks(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset after the last record of each partition that `poll` reads, committed or not."""
+        ...
+
     def starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """The first offset that retention has left in each partition."""
         ...

@@ -7,7 +7,7 @@ from streamguard.core.join import Input, JoinTask
 from streamguard.core.monitor import MonitorTask
 from streamguard.core.note import Note
 from streamguard.core.records import Batch, Output, TopicPartition
-from streamguard.errors import LogError
+from streamguard.errors import UnusableError
 from streamguard.logs.interface import Committed
 
 
@@ -31,23 +31,29 @@ class AssignedJoin:
     ) -> "AssignedJoin":
         """A task that is to be restored from what is committed.
 
-        Raises `LogError` where the note is not ours, or retention has removed what is needed.
+        Raises `UnusableError` where the note is not ours, or retention has removed what is needed.
         """
         opened = AssignedJoin(task, partitions, [0, 0], [None, None])
         for side in Input:
             partition = partitions[side]
             found = committed.get(partition)
-            note = None if found is None else _note(partition, found)
+            note = None if found is None else note_of(partition, found)
             opened.notes[side] = note
+            if note is not None and note.rules != task.rules:
+                raise UnusableError(
+                    f"{partition.topic}-{partition.partition}: the group has worked with join.before, .after and"
+                    f" .disorder of {', '.join(map(str, note.rules))} ms, and they are"
+                    f" {', '.join(map(str, task.rules))} ms now: set them back, or begin anew under another log.group"
+                )
             task.rewind(side, note, starts[partition])
             if found is None or note is None:
                 opened.positions[side] = starts[partition]
                 continue
             if starts[partition] > note.low and starts[partition] > 0:
-                raise LogError(
+                raise UnusableError(
                     f"{partition.topic}-{partition.partition}: records from offset {note.low} on are"
                     f" still needed, and retention has removed those before {starts[partition]}: raise retention.ms of"
-                    " the topic; to go on without them, stop all workers and delete the group's offsets"
+                    " the topic; to go on without them, begin anew under another log.group"
                 )
             opened.positions[side] = found.offset
             if note.low < found.offset:
@@ -159,11 +165,12 @@ def cut(batch: Batch, start: int, end: int, next_offset: int) -> Batch:
     )
 
 
-def _note(partition: TopicPartition, committed: Committed) -> Note:
+def note_of(partition: TopicPartition, committed: Committed) -> Note:
+    """What stands beside a committed offset; raises `UnusableError` where streamguard did not write it."""
     try:
         return Note.decode(committed.metadata)
     except (ValueError, KeyError, TypeError) as error:
-        raise LogError(
+        raise UnusableError(
             f"{partition.topic}-{partition.partition}: the group's committed offset {committed.offset} was"
-            f" not written by streamguard ({error}): use a group of its own, or delete the group's offsets"
+            f" not written by streamguard ({error}): use a group of its own"
         ) from None

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from streamguard.core.note import Note
-from streamguard.core.records import TopicPartition
+from streamguard.core.records import Output, TopicPartition
 from streamguard.logs.interface import Session
+from streamguard.worker.assigned import note_of
 from streamguard.worker.tasks import Tasks
 from streamguard.worker.topology import Topology
 
@@ -19,6 +19,15 @@ class Ending:
     def __init__(self, topology: Topology, session: Session) -> None:
         self._topology = topology
         self._until = session.ends(_partitions(topology.inputs, topology.source_count))
+
+    def silent(self, tasks: Tasks) -> list[Output]:
+        """Announce the sources that have never had a record: in a bounded run they never will."""
+        return [
+            output
+            for join in tasks.joins.values()
+            if not any(self._until[partition] for partition in join.partitions)
+            for output in join.task.silent()
+        ]
 
     def is_reached(self, tasks: Tasks, session: Session) -> bool:
         """Whether the inputs are read and committed to their ends, and so is every outcome that came of them."""
@@ -41,8 +50,8 @@ def totals(session: Session, topology: Topology) -> dict[str, dict[str, int]]:
     result: dict[str, dict[str, int]] = {}
     for topic in topology.inputs:
         counts: dict[str, int] = {}
-        for committed in session.committed(_partitions([topic], topology.source_count)).values():
-            for name, count in Note.decode(committed.metadata).counts.items():
+        for partition, committed in session.committed(_partitions([topic], topology.source_count)).items():
+            for name, count in note_of(partition, committed).counts.items():
                 counts[name] = counts.get(name, 0) + count
         result[topic] = counts
     return result

@@ -35,7 +35,8 @@ class IdleClock:
         if self._idle_after_s is None or now_s - self._checked_s < _CHECK_S or not joins:
             return []
         self._checked_s = now_s
-        ends = session.ends([partition for join in joins for partition in join.partitions])
+        # Records of a transaction that is still open are on their way.
+        ends = session.high_watermarks([partition for join in joins for partition in join.partitions])
         outputs: list[Output] = []
         for join in joins:
             is_idle = [self._is_idle(join, side, ends, now_s, self._idle_after_s) for side in Input]

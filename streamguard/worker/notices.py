@@ -7,12 +7,13 @@ import structlog
 
 from streamguard.config import Config
 from streamguard.core.join import Input, JoinTask
+from streamguard.core.monitor import MonitorTask
 from streamguard.core.records import Fate, Output, Stream
 
 _log = structlog.get_logger("streamguard.worker")
 
 # So many records, and so large a share of them late, is a setting and not a few stragglers.
-_LATE_RECORDS = 1000
+_LATE_RECORDS = 100
 _LATE_SHARE = 0.1
 _REASONS_MAX = 20
 
@@ -25,10 +26,13 @@ class Notices:
         self._models: set[str] = set()
         self._late: set[tuple[int, Input]] = set()
         self._reasons: set[str] = set()
+        self._monitors: set[int] = set()
 
     def unmonitored(self, counts: Mapping[str, int]) -> None:
         """A model that no monitor takes is named once."""
         for model in counts.keys() - self._models:
+            if len(self._models) >= _REASONS_MAX:
+                return
             self._models.add(model)
             monitors = [monitor.name for monitor in self._config.monitors]
             _log.warning("model_unmonitored", model=model, monitors=monitors, mend="add a monitor that matches it")
@@ -49,7 +53,19 @@ class Notices:
                 else f"{name}.fields.time may not be when the record became known: leave it out to use the Kafka"
                 f" timestamp, or raise join.disorder (now {self._config.join.disorder_ms} ms)"
             )
+            if self._config.join.idle_after_ms is not None:
+                mend += (
+                    f"; where records come in batches further apart than join.idle_after"
+                    f" ({self._config.join.idle_after_ms} ms), raise that, or set it to null"
+                )
             _log.warning("records_late", input=name, partition=number, late=late, consumed=consumed, mend=mend)
+
+    def late_outcomes(self, task: MonitorTask) -> None:
+        """What was matched and could not be checked any more is told once for each partition."""
+        if task.merge.late_count and task.number not in self._monitors:
+            self._monitors.add(task.number)
+            mend = "a partition that had been silent spoke again; raise join.idle_after if that is usual"
+            _log.warning("outcomes_late", partition=task.number, count=task.merge.late_count, mend=mend)
 
     def written(self, outputs: Iterable[Output]) -> None:
         """Alerts, and the first record rejected for each kind of reason."""

@@ -62,6 +62,11 @@ def account(worker: Worker) -> list[str]:
     if held:
         numbers = ", ".join(map(str, holders))
         lines.append(f"{held:,} outcomes wait for partition {numbers} of the inputs to come as far in event time")
+    if worker.late_outcomes:
+        lines.append(
+            f"{worker.late_outcomes:,} outcomes came from a partition that had been silent, after their time was"
+            " released: matched, and not checked"
+        )
     progress = worker.progress
     lines.append(f"this worker: {progress.records:,} records, {progress.alerts:,} alerts, {progress.commits:,} commits")
     return lines

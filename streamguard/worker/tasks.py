@@ -7,7 +7,7 @@ import structlog
 from streamguard.core.join import JoinTask
 from streamguard.core.monitor import MonitorTask
 from streamguard.core.records import Batch, Stream, TopicPartition
-from streamguard.errors import LogError
+from streamguard.errors import LogError, UnusableError
 from streamguard.logs.interface import Committed, Log, Session
 from streamguard.worker.assigned import AssignedJoin, AssignedMonitor
 from streamguard.worker.topology import Topology
@@ -77,17 +77,17 @@ class Tasks:
         try:
             resume = task.restore(records)
         except (ValueError, KeyError, TypeError) as error:
-            raise LogError(
+            raise UnusableError(
                 f"state topic {self._topology.topic(Stream.STATE)!r}, partition {partition.partition}: {error}"
             ) from None
         low = start if resume is None else resume.low
         if low < start:
-            raise LogError(
+            raise UnusableError(
                 f"{partition.topic}-{partition.partition}: outcomes from offset {low} on are still needed, and"
                 f" retention has removed those before {start}: raise retention.ms of the topic"
             )
         if resume is not None and resume.position > found.offset:
-            raise LogError(
+            raise UnusableError(
                 f"{partition.topic}-{partition.partition}: the state is of offset {resume.position}, and the group"
                 f" has committed {found.offset}: its offsets were reset; delete the state topic with them"
             )

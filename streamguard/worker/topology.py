@@ -1,6 +1,6 @@
 """From a config to tasks and topics, and whether the log can carry them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 from streamguard.config import Config, EmbeddedLog, Field, Monitor
@@ -14,8 +14,8 @@ from streamguard.errors import LogError
 from streamguard.logs.interface import Log, TopicInfo
 
 _SCORED = (Loss.LOG_LOSS, Loss.BRIER)
-# A record with its rejection headers must fit where the record did.
-_HEADER_BYTES = 16_384
+# A broker limits what a producer compressed; what came of it may be larger, and must fit uncompressed.
+_REJECTED_BYTES = 64 << 20
 _DAY_MS = 86_400_000
 
 
@@ -28,6 +28,8 @@ class Topology:
     target_count: int
     join: JoinSettings
     monitor: MonitorSettings
+    rejected_bytes: int | None = None
+    """The largest record that the rejected topic takes; None: any."""
 
     @property
     def inputs(self) -> tuple[str, str]:
@@ -78,7 +80,8 @@ def prepare(config: Config, log: Log) -> Topology:
             f" {config.outcomes.partitions}: set that to {target_count}, or name a new outcomes and state topic"
         )
     _create_ours(config, log, found, target_count)
-    return derive(config, predictions.partitions, target_count)
+    rejected = log.topics([config.rejected_topic])[config.rejected_topic]
+    return replace(derive(config, predictions.partitions, target_count), rejected_bytes=rejected.max_record_bytes)
 
 
 def _inputs(config: Config, found: dict[str, TopicInfo]) -> tuple[TopicInfo, TopicInfo]:
@@ -107,8 +110,7 @@ def _check_retention(config: Config, topic: TopicInfo) -> None:
 
 def _create_ours(config: Config, log: Log, found: dict[str, TopicInfo], target_count: int) -> None:
     inputs = [found[name] for name in (config.predictions.topic, config.labels.topic)]
-    limits = [topic.max_record_bytes for topic in inputs if topic.max_record_bytes is not None]
-    largest = max(limits) + _HEADER_BYTES if limits else None
+    largest = max(_REJECTED_BYTES, *(2 * (topic.max_record_bytes or 0) for topic in inputs))
     count = inputs[0].partitions
     week_ms = 7 * _DAY_MS
     ours = [

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import structlog
 
 from streamguard.config import Config
-from streamguard.core.join import HeldFullError
+from streamguard.core.join import HeldFullError, Input
 from streamguard.core.records import Batch, Output, Stream, TopicPartition
-from streamguard.errors import LogError
+from streamguard.errors import LogError, UnusableError
 from streamguard.logs.interface import Committed, Log, Record, Session
 from streamguard.worker.assigned import AssignedJoin, after, cut
 from streamguard.worker.ending import Ending, totals
@@ -27,8 +27,12 @@ _log = structlog.get_logger("streamguard.worker")
 _POLL_MS = 500
 # The records taken at once from one partition; also the least that must fit under a task's cap.
 _STEP_RECORDS = 20_000
-_FAILURES_MAX = 5
-_BACKOFF_S = 1.0
+# A record's headers, at most; Kafka counts them with the value.
+_HEADER_BYTES = 65_536
+# A broker that restarts is away for a minute or so; one that is away longer is a matter for people.
+_OUTAGE_S = 300.0
+_STALL_S = 5.0
+_BACKOFF_MAX_S = 10.0
 
 
 @dataclass(slots=True)
@@ -61,6 +65,7 @@ class Worker:
         self._topology: Topology = prepare(config, log)
         self._tasks = Tasks(self._topology, log)
         self._held_back: set[TopicPartition] = set()
+        self._held_since_s = 0.0
         self._committed: dict[TopicPartition, int] = {}
         self._is_stopping = False
         self._is_settled = True
@@ -79,6 +84,11 @@ class Worker:
         holders = {source for merge in merges for source in merge.holders}
         return sum(merge.held_count for merge in merges), sorted(holders)
 
+    @property
+    def late_outcomes(self) -> int:
+        """Outcomes that this worker's monitors got too late to check."""
+        return sum(each.task.merge.late_count for each in self._tasks.monitors.values())
+
     def stop(self) -> None:
         """End after the commit that is under way."""
         self._is_stopping = True
@@ -86,23 +96,27 @@ class Worker:
     def run(self, *, until_end: bool = False, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Work until stopped. With `until_end`, until the inputs were read to where they end now.
 
-        Raises `LogError` when the log stays unusable.
+        Raises `LogError` when the log stays out of reach for five minutes, and `UnusableError` at once.
         """
         # Millions of strings and numbers are held and never form a cycle: look for cycles seldom.
         gc.collect()
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)
-        failures = 0
+        failures, worked_s = 0, self._clock.now_s()
         while not self._is_stopping:
             commits = self.progress.commits
             try:
                 self._serve(on_progress, until_end=until_end)
+            except UnusableError:
+                raise
             except LogError as error:
-                failures = 1 if self.progress.commits > commits else failures + 1
-                if failures >= _FAILURES_MAX:
+                if self.progress.commits > commits:
+                    failures, worked_s = 0, self._clock.now_s()
+                if self._clock.now_s() - worked_s > _OUTAGE_S:
                     raise
+                failures += 1
                 _log.warning("session_lost", reason=str(error), failures=failures)
-                self._clock.sleep_s(_BACKOFF_S * failures)
+                self._clock.sleep_s(min(float(2 ** min(failures, 10)) / 2, _BACKOFF_MAX_S))
             else:
                 return
 
@@ -145,7 +159,11 @@ class Worker:
             self._tasks.restore(session, poll.batches)
             return
         outputs = self._step(session, poll.batches)
-        if self._ending is None:
+        if self._held_back and not poll.batches:
+            self._refuse_to_stall(session)
+        if self._ending is not None:
+            outputs += self._ending.silent(self._tasks)
+        else:
             outputs += self._idle.advance(self._tasks.joins.values(), session, self._clock.now_s())
         if self._clock.now_s() - self._snapshot_s >= self._config.state.every_ms / 1000:
             outputs += self._snapshots()
@@ -158,14 +176,16 @@ class Worker:
         for number, join in self._tasks.joins.items():
             mine = [batch for batch in batches if batch.source in join.partitions]
             if mine:
+                before = join.task.consumed
                 outputs += self._step_join(session, join, mine)
+                self.progress.records += join.task.consumed - before
                 self._notices.unmonitored(join.task.unmonitored())
                 self._notices.late(number, join.task)
         for batch in batches:
             if batch.source.topic == self._topology.outcomes:
-                outputs += self._tasks.monitors[batch.source.partition].step(batch)
-        inputs = [batch for batch in batches if batch.source.topic != self._topology.outcomes]
-        self.progress.records += sum(map(len, inputs))
+                monitor = self._tasks.monitors[batch.source.partition]
+                outputs += monitor.step(batch)
+                self._notices.late_outcomes(monitor.task)
         return outputs
 
     def _step_join(self, session: Session, join: AssignedJoin, batches: list[Batch]) -> list[Output]:
@@ -206,14 +226,33 @@ class Worker:
             if side == ahead and partition not in self._held_back:
                 session.pause([partition])
                 self._held_back.add(partition)
+                self._held_since_s = self._clock.now_s()
                 _log.info("input_held_back", partition=f"{partition.topic}-{partition.partition}")
             elif side != ahead and partition in self._held_back:
                 session.resume([partition])
                 self._held_back.discard(partition)
 
-    def _too_full(self, join: AssignedJoin) -> LogError:
+    def _refuse_to_stall(self, session: Session) -> None:
+        """Stop where an input is held back for one that is at its end: no record of either would come again.
+
+        A live worker first lets the idle input's time advance, which may make room.
+        """
+        idle_after_ms = self._config.join.idle_after_ms
+        for join in self._tasks.joins.values():
+            sides = [side for side in Input if join.partitions[side] in self._held_back]
+            for side in sides:
+                other = join.partitions[1 - side]
+                is_at_end = join.positions[1 - side] >= session.high_watermarks([other])[other]
+                is_over = self._ending is not None or (
+                    idle_after_ms is not None
+                    and self._clock.now_s() - self._held_since_s > 2 * idle_after_ms / 1000 + _STALL_S
+                )
+                if is_at_end and is_over:
+                    raise self._too_full(join)
+
+    def _too_full(self, join: AssignedJoin) -> UnusableError:
         limit = self._config.join.max_waiting
-        return LogError(
+        return UnusableError(
             f"join task {join.task.number} holds {join.task.held_count} records, join.max_waiting is {limit},"
             " and the join window holds more than that: raise join.max_waiting, or shorten join.after"
         )
@@ -256,4 +295,10 @@ class Worker:
         return any(self._committed.get(partition) != position for partition, position in pairs)
 
     def _record(self, output: Output) -> Record:
-        return Record(self._topology.topic(output.stream), output.key, output.value, output.partition, output.headers)
+        value, headers = output.value, output.headers
+        limit = self._topology.rejected_bytes
+        if output.stream is Stream.REJECTED and limit is not None and len(value or b"") > limit - _HEADER_BYTES:
+            # One record must not stop the group for good. Its headers say where the whole value is.
+            headers = (*headers, ("streamguard.value.bytes", str(len(value or b"")).encode()))
+            value = None
+        return Record(self._topology.topic(output.stream), output.key, value, output.partition, headers)

@@ -188,16 +188,26 @@ def test_an_idle_input_never_goes_back() -> None:
 
 def test_idle_advances_must_fit_into_the_note() -> None:
     """64 at different positions are remembered; more at the last of them replace it, and others are refused."""
-    task = join_task(after_ms=1_000_000)
+    task = join_task(after_ms=1_000_000, disorder_ms=1_000)
     for number in range(64):
         task.step(predictions((f"r{number}", number * 10), start=number))
-        task.idle(Input.PREDICTIONS, number * 10 + 5)
+        task.idle(Input.PREDICTIONS, number * 10 + 15)
     assert len(task.note(Input.PREDICTIONS)) < 4096
-    task.idle(Input.PREDICTIONS, 637)
-    assert task.clock_ms(Input.PREDICTIONS) == 637
+    task.idle(Input.PREDICTIONS, 650)
+    assert task.clock_ms(Input.PREDICTIONS) == 650
     task.step(predictions(("last", 640), start=64))
-    task.idle(Input.PREDICTIONS, 645)
-    assert task.clock_ms(Input.PREDICTIONS) == 640
+    task.idle(Input.PREDICTIONS, 660)
+    assert task.clock_ms(Input.PREDICTIONS) == 650
+
+
+def test_an_idle_advance_that_decided_nothing_is_forgotten() -> None:
+    """An input that falls idle after every record, and whose times keep pace, never fills the note."""
+    task = join_task(after_ms=1_000_000)
+    for number in range(500):
+        task.step(predictions((f"r{number}", number * 10), start=number))
+        task.idle(Input.PREDICTIONS, number * 10 + 5)
+    assert task.clock_ms(Input.PREDICTIONS) == 4995
+    assert len(Note.decode(task.note(Input.PREDICTIONS)).floors) == 1
 
 
 def test_a_source_that_has_never_had_a_record_says_so_once() -> None:

@@ -109,7 +109,7 @@ def test_a_gap_in_a_source_raises(sequence: int) -> None:
     """Records are missing: every alert that followed would be wrong, so nothing follows."""
     merge = Merge(2)
     tell(merge, 0, 10, sequence=1)
-    with pytest.raises(SequenceGapError, match=f"source 0: sequence 1 is followed by {sequence} at offset 7"):
+    with pytest.raises(SequenceGapError, match=f"source 0 at offset 7: sequence 1 is followed by {sequence};"):
         tell(merge, 0, 10, sequence=sequence, offset=7)
     tell(merge, 1, 10, sequence=sequence)
 

@@ -137,7 +137,7 @@ def test_a_gap_in_the_sequence_raises() -> None:
     """Records are missing from the topic: an alert over the rest would be wrong."""
     watched = task()
     watched.step(arrived(record(1, sequence=1)))
-    with pytest.raises(SequenceGapError, match="sequence 1 is followed by 3 at offset 1"):
+    with pytest.raises(SequenceGapError, match="at offset 1: sequence 1 is followed by 3"):
         watched.step(arrived(record(1, sequence=3), start=1))
 
 

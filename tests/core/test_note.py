@@ -36,4 +36,5 @@ def test_a_note_is_small_plain_json() -> None:
         "counts": {"consumed": 2, "matched": 0, "expired": 0, "late": 0, "duplicate": 0, "rejected": 1},
         "seq": 1,
         "watermark": 5,
+        "rules": [0, 10, 0],
     }

@@ -96,6 +96,11 @@ class Process:
                 pytest.fail(f"exit code {self.popen.poll()}:\n{self.said.read_text(encoding='utf-8')[-4000:]}")
             time.sleep(0.05)
 
+    @property
+    def lines(self) -> list[str]:
+        """What it has printed: the account of the group, and in the last line its own."""
+        return self.printed.read_text(encoding="utf-8").splitlines()
+
     def end(self) -> int:
         """Wait for its own end; its exit code."""
         return self.popen.wait(PATIENCE_S)
@@ -192,11 +197,10 @@ class Job:
             assert code == 0, process.said.read_text(encoding="utf-8")[-4000:]
         return self.results(process)
 
-    def results(self, *processes: Process) -> Results:
-        """What is on the topics, and what the first of these processes says of the group."""
+    def results(self, process: Process) -> Results:
+        """What is on the topics, and what this process says of the group."""
         with self.open() as log:
-            counts = processes[0].printed.read_text(encoding="utf-8").splitlines()[:2]
-            return _results(log, self, counts)
+            return _results(log, self, process.lines[:2])
 
     def expected(self, records: Sequence[Record]) -> Results:
         """The same records on an embedded log, in one go."""

@@ -71,7 +71,7 @@ def holds_all(process: Process) -> bool:
 
 def records_read(process: Process) -> int:
     """What a worker that has ended says it has read."""
-    return counted(process.printed.read_text(encoding="utf-8").splitlines()[2])["records"]
+    return counted(process.lines[-1])["records"]
 
 
 def test_workers_come_and_go_while_records_flow(job: Job, feed: Feed) -> None:
@@ -83,7 +83,7 @@ def test_workers_come_and_go_while_records_flow(job: Job, feed: Feed) -> None:
         feed.until(b, lambda: holds_all(b))
         feed.finish()
         assert b.terminate() == 0
-        assert min(records_read(a), records_read(b)) > 10 * PIECE // 4
+        assert min(records_read(a), records_read(b)) > 5 * PIECE
 
     check_same(job.run_to_end(), job.expected(stream()))
 
@@ -132,8 +132,7 @@ def test_sigterm_ends_a_busy_worker_soon(job: Job, feed: Feed) -> None:
         assert process.terminate() == 0
         assert time.monotonic() - began < 10
         assert process.events("worker_stopped")
-        printed = process.printed.read_text(encoding="utf-8").splitlines()
-        assert counted(printed[0])["consumed"] > 0
+        assert counted(process.lines[0])["consumed"] > 0
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:

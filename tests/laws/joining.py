@@ -26,6 +26,7 @@ TOPICS = "predictions", "labels"
 MONITORS: list[dict[str, Any]] = [
     {
         "name": "by country",
+        "match": {"model": "fraud"},
         "split_by": ["country"],
         "max_segments": 2,
         "threshold": {"max_mismatch_percent": 40, "window": 3, "min_samples": 2, "cooldown": "20ms"},
@@ -83,7 +84,8 @@ def _value(side: Input, entry: Entry) -> bytes | None:
     if entry.id is None:
         return JUNK[entry.time_ms % len(JUNK)]
     if side is Input.PREDICTIONS:
-        return prediction(entry.id, entry.value, country=["DE", "NO", None, "FR"][entry.time_ms % 4])
+        model = "other" if entry.offset % 4 == 0 else "fraud"
+        return prediction(entry.id, entry.value, model=model, country=["DE", "NO", None, "FR"][entry.time_ms % 4])
     return label(entry.id, entry.value)
 
 

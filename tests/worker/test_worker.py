@@ -5,6 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from streamguard.config import parse
 from streamguard.errors import LogError
 from streamguard.logs.embedded import EmbeddedLog
 from streamguard.logs.interface import Record
@@ -117,3 +118,54 @@ def test_records_that_no_one_can_read_are_on_the_rejected_topic(tmp_path: Path) 
     assert topic(settings, settings.rejected_topic) == bad
     assert worker.totals["predictions"]["rejected"] == len(bad)
     assert worker.totals["predictions"]["matched"] == 1500
+
+
+def test_a_changed_window_is_refused(tmp_path: Path) -> None:
+    """What was expired under the old window would come back under the new one."""
+    write(config(tmp_path), traffic())
+    work(config(tmp_path))
+    with pytest.raises(LogError, match=r"of 0, 600000, 1000 ms, and they are 0, 1200000, 1000 ms now: set them back"):
+        work(config(tmp_path, join={"after": "20m"}))
+
+
+def test_a_window_that_does_not_fit_and_has_no_labels_is_an_error_too(tmp_path: Path) -> None:
+    """Predictions held back for labels that have ended would wait for ever."""
+    settings = config(tmp_path, join={"after": "10m", "max_waiting": 200})
+    write(settings, traffic(labelled=False))
+    with pytest.raises(LogError, match=r"join.max_waiting is 200"):
+        work(settings)
+
+
+def test_a_bounded_run_does_not_wait_for_a_partition_that_has_nothing(tmp_path: Path) -> None:
+    """Nothing can come there any more, and no clock is needed to know it."""
+    settings = config(tmp_path)
+    write(settings, [Record(each.topic, each.key, each.value, 1, (), each.timestamp_ms) for each in traffic()])
+    worker = work(settings)
+
+    assert len(alerts(settings)) >= 2
+    assert worker.held[0] < 100
+
+
+def test_a_monitor_of_another_meaning_starts_anew(tmp_path: Path) -> None:
+    """A mismatch rate and a squared error are not one history: going on would raise a drift that is none."""
+    numbers = [
+        Record(
+            each.topic,
+            each.key,
+            (each.value or b"").replace(b'"a"', b"1").replace(b'"b"', b"9"),
+            timestamp_ms=each.timestamp_ms,
+        )
+        for each in traffic(3000, wrong_from=0)
+    ]
+    checks = {"detectors": [{"type": "adwin"}]}
+    settings = config(tmp_path).model_dump(mode="json", by_alias=True)
+    settings["monitors"] = [{"name": "m", **checks}]
+    first = parse(settings)
+    write(first, numbers[:3000])
+    work(first)
+    settings["monitors"] = [{"name": "m", "loss": "squared", **checks}]
+    second = parse(settings)
+    write(second, numbers[3000:])
+    work(second)
+
+    assert alerts(second) == []

@@ -80,6 +80,10 @@ class EmbeddedSession:
             bounds = self._topics.bounds_of(connection, partitions)
         return {source: held.end for source, held in bounds.items()}
 
+    def high_watermarks(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        # What is not committed is not in the file.
+        return self.ends(partitions)
+
     def starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         with self._file.reading() as connection:
             bounds = self._topics.bounds_of(connection, partitions)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from kafka import errors as kafka_errors
 
-from streamguard.errors import LogError
+from streamguard.errors import LogError, UnusableError
 
 _MENDS: dict[type[Exception], str] = {
     kafka_errors.KafkaConnectionError: "check log.bootstrap_servers and the network",
@@ -26,12 +26,26 @@ _MENDS: dict[type[Exception], str] = {
 }
 
 
+# Not to be tried again: someone must act first.
+_FINAL = (
+    kafka_errors.AuthorizationError,
+    kafka_errors.OffsetOutOfRangeError,
+    kafka_errors.ProducerFencedError,
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.UnsupportedVersionError,
+)
+
+
 @contextmanager
 def as_log_errors(what: str, kind: type[LogError] = LogError) -> Iterator[None]:
-    """Raise `kind` for anything that kafka-python raises, with what was tried and how to mend it."""
+    """Raise `kind` for anything that kafka-python raises, with what was tried and how to mend it.
+
+    `UnusableError` where trying again cannot help.
+    """
     try:
         yield
     except (kafka_errors.KafkaError, OSError, RuntimeError, AssertionError, ValueError) as error:
         mend = next((text for known, text in _MENDS.items() if isinstance(error, known)), None)
         detail = str(error) or type(error).__name__
-        raise kind(f"{what}: {detail}" + ("" if mend is None else f"; {mend}")) from error
+        raised = UnusableError if isinstance(error, _FINAL) else kind
+        raise raised(f"{what}: {detail}" + ("" if mend is None else f"; {mend}")) from error

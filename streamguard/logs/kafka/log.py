@@ -1,7 +1,7 @@
 """Topics of a Kafka cluster."""
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import kafka
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -25,18 +25,31 @@ class KafkaLog:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        servers = ", ".join(settings.bootstrap_servers)
-        with as_log_errors(f"cannot reach Kafka at {servers}"):
-            self._admin = KafkaAdminClient(**options.connection(settings), bootstrap_timeout_ms=10_000)
+        self._admin: KafkaAdminClient | None = None
+        with self._asking("cannot begin"):
+            pass  # whoever names a broker wants to know at once that it does not answer
+
+    @contextmanager
+    def _asking(self, what: str) -> Iterator[KafkaAdminClient]:
+        """The cluster, to ask or tell it something. A client that failed is not asked again: it may not recover."""
+        if self._admin is None:
+            with as_log_errors(f"cannot reach Kafka at {', '.join(self._settings.bootstrap_servers)}"):
+                self._admin = KafkaAdminClient(**options.connection(self._settings), bootstrap_timeout_ms=10_000)
+        try:
+            with as_log_errors(what):
+                yield self._admin
+        except LogError:
+            self.close()
+            raise
 
     def topics(self, names: Collection[str]) -> dict[str, TopicInfo]:
-        with as_log_errors("cannot look up topics"):
-            described = self._admin.describe_topics(sorted(names))
+        with self._asking("cannot look up topics") as admin:
+            described = admin.describe_topics(sorted(names))
             counts = {each["name"]: len(each["partitions"]) for each in described if not each["error_code"]}
             if not counts:
                 return {}
             wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in counts]
-            found = self._admin.describe_configs(wanted, config_filter="all")
+            found = admin.describe_configs(wanted, config_filter="all")
         settings = {name: each for kind in found.values() for name, each in kind.items()}
         return {name: _info(name, count, settings.get(name, {})) for name, count in counts.items()}
 
@@ -53,8 +66,8 @@ class KafkaLog:
         }
         # Where it exists already, another worker was first.
         exists = suppress(kafka_errors.TopicAlreadyExistsError)
-        with as_log_errors(f"cannot create topic {topic.name!r}"), exists:
-            self._admin.create_topics({topic.name: wanted}, wait_for_metadata=True)
+        with self._asking(f"cannot create topic {topic.name!r}") as admin, exists:
+            admin.create_topics({topic.name: wanted}, wait_for_metadata=True)
 
     def session(self, group: str, topics: Collection[str], worker: str) -> KafkaSession:
         # A consumer would wait without a word for a topic that is not there.
@@ -112,11 +125,13 @@ class KafkaLog:
             producer.close(timeout=5)
 
     def close(self) -> None:
-        self._admin.close()
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
 
     def _check_exist(self, names: Collection[str]) -> None:
-        with as_log_errors("cannot look up topics"):
-            described = self._admin.describe_topics(sorted(names))
+        with self._asking("cannot look up topics") as admin:
+            described = admin.describe_topics(sorted(names))
         missing = sorted(set(names) - {each["name"] for each in described if not each["error_code"]})
         if missing:
             raise LogError(f"no topic {', '.join(map(repr, missing))}: create it, or mend its name")

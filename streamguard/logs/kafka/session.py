@@ -125,6 +125,12 @@ class KafkaSession:
         with as_log_errors("cannot find where topics end"):
             return _ours(self._consumer.end_offsets([kafka.TopicPartition(*each) for each in partitions]))
 
+    def high_watermarks(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        ends = self.ends(partitions)
+        with as_log_errors("cannot find where topics end"):
+            fetched = {each: self._consumer.highwater(kafka.TopicPartition(*each)) for each in partitions}
+        return {each: max(end, fetched[each] or 0) for each, end in ends.items()}
+
     def starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         if not partitions:
             return {}
@@ -172,11 +178,16 @@ class KafkaSession:
             _check(futures)
 
     def _send(self, record: Record) -> Any:
+        headers = [(name, value or b"") for name, value in record.headers]
+        value = record.value
+        if value is None and record.key is None:
+            # kafka-python cannot write a record with neither.
+            value, headers = b"", [*headers, ("streamguard.value", b"null")]
         return self._producer.send(
             record.topic,
-            value=record.value,
+            value=value,
             key=record.key,
-            headers=[(name, value or b"") for name, value in record.headers],
+            headers=headers,
             partition=record.partition,
             timestamp_ms=record.timestamp_ms,
         )
