@@ -22,8 +22,8 @@ class Outcomes(Section):
     topic: TopicName | None = None
     """Topic of matched predictions and labels. Null: streamguard-<group>-outcomes."""
     partitions: Count | None = None
-    """Partitions of that topic when it is created; monitors are spread over them. Null: as many as the
-    predictions topic has."""
+    """Partitions of that topic when it is created; monitors are spread over them. Null: one for each
+    monitor, at most as many as the predictions topic has."""
 
 
 class Alerts(Section):
