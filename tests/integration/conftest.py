@@ -16,7 +16,7 @@ __all__ = ["broker", "group"]
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The bootstrap address of one Apache Kafka for the whole run, also under pytest-xdist.
 
-    Where it cannot run the tests that need it are skipped, unless STREAMGUARD_REQUIRE_BROKER=1.
+    Where it cannot run the tests that need it are skipped, unless REQUIRE_BROKER=1.
     """
     directory = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -29,6 +29,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         else:
             yield bootstrap
             return
-    if os.environ.get("STREAMGUARD_REQUIRE_BROKER") == "1":
+    if os.environ.get("REQUIRE_BROKER") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
