@@ -16,6 +16,7 @@ import typer
 from streamguard import config as configuration
 from streamguard.config import Config, Monitor
 from streamguard.core.durations import format_duration_ms
+from streamguard.core.waiting import RECORD_BYTES
 from streamguard.errors import StreamguardError
 
 # Boxes and colours are for people; a pipe, a log or a test gets plain lines.
@@ -156,9 +157,10 @@ def _summary(config: Config) -> list[str]:
     log, topics, join = config.log, config.topics, config.join
     place = f"Kafka at {','.join(log.bootstrap_servers)}" if log.kind == "kafka" else f"the file {log.path}"
     inputs = f"{topics['predictions']} + {topics['labels']}"
-    per_second = join.max_waiting * 1000 // config.horizon_ms
+    # A prediction and a label for each, and both are remembered for the window.
+    per_second = min(join.max_waiting, join.max_waiting_bytes // RECORD_BYTES) * 1000 // (2 * config.horizon_ms)
     held = f"{join.max_waiting:,} records and {join.max_waiting_bytes / 2**20:,.0f} MiB"
-    enough = f"{per_second:,} records a second over {format_duration_ms(config.horizon_ms)}"
+    enough = f"about {per_second:,} predictions a second with their labels over {format_duration_ms(config.horizon_ms)}"
     return [
         f"log: {place}, group {log.group}",
         f"topics: {inputs} -> {topics['outcomes']} -> {topics['alerts']}",

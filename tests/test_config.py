@@ -28,7 +28,7 @@ def test_smallest_file_gets_the_documented_defaults(tmp_path: Path) -> None:
 
     assert isinstance(config.log, KafkaLog)
     assert config.log.bootstrap_servers == ("localhost:9092",)
-    assert (config.log.session_timeout_ms, config.log.transaction_timeout_ms) == (45_000, 10_000)
+    assert (config.log.session_timeout_ms, config.log.transaction_timeout_ms) == (15_000, 10_000)
     assert config.join == Join(
         before=0,
         after=7_200_000,

@@ -110,8 +110,8 @@ class KafkaLog(Section):
     """Whether to create topics of ours (outcomes, alerts, rejected, state) that are missing."""
     replication_factor: int = -1
     """Copies of each topic that we create; -1: as the broker is set. Default -1."""
-    session_timeout_ms: Duration = Setting(default=45_000, alias="session_timeout", gt=0)
-    """How long a worker may be silent before its work goes to another. Default 45s."""
+    session_timeout_ms: Duration = Setting(default=15_000, alias="session_timeout", gt=0)
+    """How long a worker may be silent before its work goes to another. Default 15s."""
     transaction_timeout_ms: Duration = Setting(default=10_000, alias="transaction_timeout", gt=0)
     """How long a crashed worker's open transaction may hold readers back. Default 10s."""
     security: Security = Security()

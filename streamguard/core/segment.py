@@ -24,6 +24,8 @@ _MISMATCHES = 50
 _EXAMPLES = 5
 # So many pairs whose types differ, and none that agrees, is a setting that is wrong, not a model.
 _DISAGREEMENTS = 50
+# Below this share one kind of mismatch is no lead.
+_SALIENT = 0.6
 _SIGNS = {Direction.WORSE: 1, Direction.BETTER: -1, Direction.UNKNOWN: 0}
 
 
@@ -218,9 +220,11 @@ class Segment:
         if recent and is_binary(self._monitor.loss):
             pairs = Counter((repr(each[1]), repr(each[2])) for each in recent)
             (predicted, label), count = min(pairs.items(), key=lambda item: (-item[1], item[0]))
-            alert.look_first = [
-                f"{count} of the last {len(recent)} mismatches were predicted {predicted}, labelled {label}"
-            ]
+            alert.look_first = (
+                []
+                if count < _SALIENT * len(recent)
+                else [f"{count} of the last {len(recent)} mismatches were predicted {predicted}, labelled {label}"]
+            )
 
     def _level(self, mean: Mean) -> dict[str, Any] | None:
         if mean.count == 0 or not is_binary(self._monitor.loss):

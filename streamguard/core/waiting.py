@@ -22,6 +22,8 @@ NEVER = -(1 << 62)
 
 # Measured by benchmarks/memory.py: what a record costs here beside its ID's and value's own bytes.
 ENTRY_BYTES = 220
+RECORD_BYTES = 240
+"""The same with an ID of usual length."""
 
 
 @dataclass(slots=True)

@@ -15,7 +15,10 @@ _log = structlog.get_logger("streamguard.worker")
 # So many records, and so large a share of them late, is a setting and not a few stragglers.
 _LATE_RECORDS = 100
 _LATE_SHARE = 0.1
+_UNMATCHED_SHARE = 0.3
 _REASONS_MAX = 20
+# Milliseconds below this are early 1973; seconds of today are far below it.
+_SECONDS_MAX = 100_000_000_000
 
 
 class Notices:
@@ -27,6 +30,7 @@ class Notices:
         self._late: set[tuple[int, Input]] = set()
         self._reasons: set[str] = set()
         self._monitors: set[int] = set()
+        self._unlikely: set[tuple[str, Input]] = set()
 
     def unmonitored(self, counts: Mapping[str, int]) -> None:
         """A model that no monitor takes is named once."""
@@ -59,6 +63,21 @@ class Notices:
                     f" ({self._config.join.idle_after_ms} ms), raise that, or set it to null"
                 )
             _log.warning("records_late", input=name, partition=number, late=late, consumed=consumed, mend=mend)
+
+    def unlikely(self, number: int, task: JoinTask) -> None:
+        """Times in 1970, and labels without predictions, have likely causes too."""
+        for side in Input:
+            if 0 <= task.clock_ms(side) < _SECONDS_MAX and ("times", side) not in self._unlikely:
+                self._unlikely.add(("times", side))
+                mend = "the time field must be epoch milliseconds, not seconds, or RFC 3339"
+                _log.warning("times_in_1970", input=side.name.lower(), partition=number, mend=mend)
+        labels = task.counts(Input.LABELS)
+        expired = labels[Fate.EXPIRED]
+        is_many = expired >= _LATE_RECORDS and expired > _UNMATCHED_SHARE * labels["consumed"]
+        if is_many and ("labels", Input.LABELS) not in self._unlikely:
+            self._unlikely.add(("labels", Input.LABELS))
+            mend = "key both topics by the request ID, with one partitioner; and look whether join.after is long enough"
+            _log.warning("labels_unmatched", partition=number, expired=expired, consumed=labels["consumed"], mend=mend)
 
     def late_outcomes(self, task: MonitorTask) -> None:
         """What was matched and could not be checked any more is told once for each partition."""

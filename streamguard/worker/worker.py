@@ -181,6 +181,7 @@ class Worker:
                 self.progress.records += join.task.consumed - before
                 self._notices.unmonitored(join.task.unmonitored())
                 self._notices.late(number, join.task)
+                self._notices.unlikely(number, join.task)
         for batch in batches:
             if batch.source.topic == self._topology.outcomes:
                 monitor = self._tasks.monitors[batch.source.partition]

@@ -60,7 +60,7 @@ def running(
     """The bootstrap address and the process of a broker that keeps its records in `data`."""
     libs = jars()
     data.mkdir(parents=True, exist_ok=True)
-    port = port or _free_port()
+    port = _free_port(port or 0)
     config, output = data / "server.properties", data / "kafka.log"
     settings = _properties(data, port, _free_port()) | dict(properties or {})
     config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
@@ -129,9 +129,14 @@ def _properties(data: Path, port: int, controller_port: int) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
+def _free_port(wanted: int = 0) -> int:
+    """The wanted port, or any; another's broker there would otherwise look like ours."""
     with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise BrokerUnavailableError(f"port {wanted} is taken: {error}") from None
         return int(probe.getsockname()[1])
 
 

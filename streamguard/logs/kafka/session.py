@@ -60,6 +60,10 @@ class KafkaSession:
                 **options.consumer(settings),
             )
             self._consumer.subscribe(sorted(topics), listener=self._changes)
+            # A leader shares out the partitions it knows of. Before their number is here that is none, and
+            # of the second rebalance, which then follows at once, one in a hundred hangs.
+            for topic in topics:
+                self._consumer.partitions_for_topic(topic)
             self._producer = KafkaProducer(
                 transactional_id=f"streamguard-{group}-{worker}",
                 transaction_timeout_ms=settings.transaction_timeout_ms,
