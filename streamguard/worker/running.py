@@ -1,5 +1,6 @@
 """A worker as a process: signals, progress and the closing account."""
 
+import gc
 import os
 import signal
 import socket
@@ -40,6 +41,10 @@ def run_worker(config: Config, *, until_end: bool, echo: Callable[[str], None]) 
         name = worker_name(config)
         worker = Worker(config, log, name, Clock(time.monotonic, time.sleep))
         _log.info("worker_started", worker=name, group=config.log.group, until_end=until_end)
+        # Millions of strings and numbers are held and never form a cycle: look for cycles seldom.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 100)
         with _stopped_by_signals(worker), _shown(until_end=until_end) as show:
             worker.run(until_end=until_end, on_progress=show)
     finally:

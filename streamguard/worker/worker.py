@@ -4,7 +4,6 @@ A worker holds no truth of its own. After anything that casts doubt on a commit 
 its tasks, and begins again from what is committed.
 """
 
-import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -98,10 +97,6 @@ class Worker:
 
         Raises `LogError` when the log stays out of reach for five minutes, and `UnusableError` at once.
         """
-        # Millions of strings and numbers are held and never form a cycle: look for cycles seldom.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(100_000, 50, 100)
         failures, worked_s = 0, self._clock.now_s()
         while not self._is_stopping:
             commits = self.progress.commits
