@@ -265,12 +265,13 @@ def test_a_note_brings_the_task_back() -> None:
 def test_restoring_counts_an_expiry_once() -> None:
     """What an idle advance had let expire before the commit is in the note's counts already."""
     task = join_task()
-    task.step(predictions(("a", 5)))
+    task.step(predictions(("a", 5)), labels(("z", 5)))
     task.idle(Input.LABELS, 100)
     notes = [Note.decode(task.note(side)) for side in Input]
     again = join_task()
     for side in Input:
         again.rewind(side, notes[side], 0)
+    again.replay(Input.LABELS, labels(("z", 5)))
     again.replay(Input.PREDICTIONS, predictions(("a", 5)))
     again.restored(notes)
     assert count(again, Input.PREDICTIONS, Fate.EXPIRED) == 1

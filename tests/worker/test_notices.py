@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from streamguard.core.join import JoinTask
@@ -15,6 +16,12 @@ from streamguard.worker.topology import derive
 from tests.worker.helpers import config
 
 START_MS = 1_767_571_200_000
+
+
+@pytest.fixture(autouse=True)
+def _every_level() -> None:
+    """Another test may have set up logging for the process, and then lesser levels are silent."""
+    structlog.reset_defaults()
 
 
 def batch(values: list[bytes], *, topic: str = "labels", times: list[int] | None = None) -> Batch:
