@@ -42,7 +42,6 @@ class Progress:
     alerts: int = 0
     rejected: int = 0
     commits: int = 0
-    restored_s: float | None = None
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from streamguard.errors import LogError
 from streamguard.logs.interface import Record, TopicInfo
 from streamguard.logs.kafka import options
 from streamguard.logs.kafka.errors import as_log_errors
-from streamguard.logs.kafka.session import KafkaSession, to_batch
+from streamguard.logs.kafka.session import KafkaSession, send, to_batch
 
 _FOLLOW_MS = 1000
 _BLOCK_MS = 15_000
@@ -107,17 +107,7 @@ class KafkaLog:
             producer = KafkaProducer(linger_ms=20, max_block_ms=_BLOCK_MS, **options.producer(self._settings))
         try:
             with as_log_errors("cannot write"):
-                futures = [
-                    producer.send(
-                        each.topic,
-                        value=each.value,
-                        key=each.key,
-                        headers=[(name, value or b"") for name, value in each.headers],
-                        partition=each.partition,
-                        timestamp_ms=each.timestamp_ms,
-                    )
-                    for each in records
-                ]
+                futures = [send(producer, each) for each in records]
                 producer.flush(timeout=60)
                 for future in futures:
                     future.get(timeout=1)

@@ -168,7 +168,7 @@ class KafkaSession:
             raise CommitLostError("the group has given this worker's partitions away; nothing was committed")
         with as_log_errors("cannot commit", CommitLostError):
             self._producer.begin_transaction()
-            futures = [self._send(record) for record in records]
+            futures = [send(self._producer, record) for record in records]
             if offsets:
                 self._producer.send_offsets_to_transaction(
                     {
@@ -181,21 +181,6 @@ class KafkaSession:
             _check(futures)
             self._producer.commit_transaction()
             _check(futures)
-
-    def _send(self, record: Record) -> Any:
-        headers = [(name, value or b"") for name, value in record.headers]
-        value = record.value
-        if value is None and record.key is None:
-            # kafka-python cannot write a record with neither.
-            value, headers = b"", [*headers, ("streamguard.value", b"null")]
-        return self._producer.send(
-            record.topic,
-            value=value,
-            key=record.key,
-            headers=headers,
-            partition=record.partition,
-            timestamp_ms=record.timestamp_ms,
-        )
 
     def close(self) -> None:
         # Zero seconds: whatever is not committed is to be lost, and an open transaction is aborted by the
@@ -237,4 +222,21 @@ def to_batch(source: TopicPartition, records: list[Any], next_offset: int) -> Ba
         columns["value"],
         columns["headers"],
         next_offset,
+    )
+
+
+def send(producer: KafkaProducer, record: Record) -> Any:
+    """Hand a record to kafka-python's producer; returns its future."""
+    headers = [(name, value or b"") for name, value in record.headers]
+    value = record.value
+    if value is None and record.key is None:
+        # kafka-python cannot write a record with neither.
+        value, headers = b"", [*headers, ("streamguard.value", b"null")]
+    return producer.send(
+        record.topic,
+        value=value,
+        key=record.key,
+        headers=headers,
+        partition=record.partition,
+        timestamp_ms=record.timestamp_ms,
     )
