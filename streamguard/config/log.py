@@ -103,9 +103,9 @@ class KafkaLog(Section):
     group: Text
     """Name of the consumer group; workers of one group share the work. Topics of ours are named after it."""
     worker: Text | None = None
-    """Name of this worker, the same after a restart (a StatefulSet's ordinal, say): then it takes over its
-    former self's work at once. Null: a new name each time, and a crashed worker's open transaction holds
-    readers back for `transaction_timeout`."""
+    """Name of this worker, the same after a restart (a StatefulSet's ordinal, say): then the open transaction
+    of its former self ends at once. Null: a new name each time, and a crashed worker's open transaction holds
+    readers back for `transaction_timeout`. Its work waits for `session_timeout` either way."""
     create_topics: bool = True
     """Whether to create topics of ours (outcomes, alerts, rejected, state) that are missing."""
     replication_factor: int = -1

@@ -105,7 +105,10 @@ class Worker:
                 raise
             except LogError as error:
                 if self.progress.commits > commits:
-                    failures, worked_s = 0, self._clock.now_s()
+                    failures = 0
+                if failures == 0:
+                    # The outage counts from here: a log that was merely quiet has committed nothing either.
+                    worked_s = self._clock.now_s()
                 if self._clock.now_s() - worked_s > _OUTAGE_S:
                     raise
                 failures += 1
