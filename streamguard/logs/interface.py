@@ -113,8 +113,11 @@ class Log(Protocol):
         """Make a topic; one that exists already is left as it is."""
         ...
 
-    def session(self, group: str, topics: Collection[str], worker: str) -> Session:
-        """Join a group. `worker` is a stable name: one that comes back fences its former self."""
+    def session(self, group: str, topic_groups: Sequence[Sequence[str]], worker: str) -> Session:
+        """Join a group. `worker` is a stable name: one that comes back fences its former self.
+
+        Partitions of one number belong to one worker for all topics of a topic group.
+        """
         ...
 
     def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:

@@ -92,6 +92,13 @@ class AssignedJoin:
                 self.positions[side] = batch.next_offset
         return outputs
 
+    def is_at(self, committed: Mapping[TopicPartition, Committed]) -> bool:
+        """Whether nobody else can have worked on the partitions since our last commit.
+
+        The notes say so, not the positions alone: an idle advance moves only the former.
+        """
+        return all(committed.get(partition) == mine for partition, mine in self.offsets().items())
+
     def offsets(self) -> dict[TopicPartition, Committed]:
         """What to commit: both inputs, since a match changes the account of either."""
         return {
@@ -128,6 +135,10 @@ class AssignedMonitor:
             return False
         del self.restoring[partition]
         return True
+
+    def is_at(self, committed: Mapping[TopicPartition, Committed]) -> bool:
+        """Whether nobody else can have worked on the partition since our last commit."""
+        return self.partition in committed and committed[self.partition].offset == self.position
 
     def step(self, batch: Batch) -> list[Output]:
         """Take new outcomes."""

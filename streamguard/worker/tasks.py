@@ -1,6 +1,6 @@
 """The tasks that this worker has been given: taken over, restored, kept through a rebalance."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import structlog
 
@@ -37,12 +37,12 @@ class Tasks:
         self.joins = {
             number: join
             for number, join in self.joins.items()
-            if not join.restoring and _stays(join.partitions, join.positions, assigned, committed)
+            if not join.restoring and assigned.issuperset(join.partitions) and join.is_at(committed)
         }
         self.monitors = {
             number: each
             for number, each in self.monitors.items()
-            if not each.restoring and _stays((each.partition,), (each.position,), assigned, committed)
+            if not each.restoring and each.partition in assigned and each.is_at(committed)
         }
         starts = session.starts(assigned)
         for partition in sorted(assigned):
@@ -130,16 +130,3 @@ class Tasks:
         """The partitions of all tasks."""
         joins = {partition for task in self.joins.values() for partition in task.partitions}
         return joins | {task.partition for task in self.monitors.values()}
-
-
-def _stays(
-    partitions: Sequence[TopicPartition],
-    positions: Sequence[int],
-    assigned: frozenset[TopicPartition],
-    committed: dict[TopicPartition, Committed],
-) -> bool:
-    """Whether nobody else can have worked on these since our last commit."""
-    return all(
-        partition in assigned and partition in committed and committed[partition].offset == position
-        for partition, position in zip(partitions, positions, strict=True)
-    )

@@ -121,7 +121,8 @@ class Worker:
         """One session, from joining the group to leaving it."""
         self._tasks = Tasks(self._topology, self._log)
         topology = self._topology
-        session = self._log.session(self._config.log.group, [*topology.inputs, topology.outcomes], self._name)
+        topic_groups = (topology.inputs, (topology.outcomes,))
+        session = self._log.session(self._config.log.group, topic_groups, self._name)
         try:
             if until_end and self._ending is None:
                 self._ending = Ending(topology, session)

@@ -20,7 +20,7 @@ class SessionContract:
         """A session first learns its whole assignment, from the start where nothing is committed."""
         topic = make_topic(log, partitions=3)
         log.append(numbered(topic, 1))
-        session = log.session(group, [topic], "worker-0")
+        session = log.session(group, [[topic]], "worker-0")
         poll = session.poll(PATIENCE_S * 1000)
         while poll.assigned is None:
             assert not poll.batches

@@ -73,7 +73,7 @@ class TopicContract:
         with pytest.raises(LogError, match="no-such-topic"):
             log.read("no-such-topic").__next__()
         with pytest.raises(LogError, match="no-such-topic"):
-            log.session(group, ["no-such-topic"], "worker-0").poll(1000)
+            log.session(group, [["no-such-topic"]], "worker-0").poll(1000)
 
     def test_compacted_topic_gives_the_last_of_each_key(self, log: Log) -> None:
         """Whatever compaction has removed so far, the newest record of each key is there, tombstones too."""

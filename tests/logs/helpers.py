@@ -23,7 +23,7 @@ def make_topic(log: Log, partitions: int = 1, *, compacted: bool = False) -> str
 
 def join(log: Log, group: str, *topics: str) -> Session:
     """A session that has its assignment."""
-    session = log.session(group, topics, "worker-0")
+    session = log.session(group, [topics], "worker-0")
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         poll = session.poll(200)

@@ -191,11 +191,11 @@ def test_failed_session_stays_dead(log: EmbeddedLog) -> None:
 
 def test_second_worker_is_refused_until_the_first_leaves(log: EmbeddedLog) -> None:
     """Two workers of a group would both commit; the error says who is there and what to do."""
-    first = log.session("g/1", ["t"], "worker-a")
+    first = log.session("g/1", [["t"]], "worker-a")
     with pytest.raises(LogError, match=r"pid \d+, worker worker-a.*stop that one"):
-        log.session("g/1", ["t"], "worker-b")
+        log.session("g/1", [["t"]], "worker-b")
     first.close()
-    log.session("g/1", ["t"], "worker-b").close()
+    log.session("g/1", [["t"]], "worker-b").close()
 
 
 def test_commit_is_fenced_where_the_lock_file_was_deleted(log: EmbeddedLog, path: Path) -> None:
@@ -211,7 +211,7 @@ def test_commit_is_fenced_where_the_lock_file_was_deleted(log: EmbeddedLog, path
 
 def test_unassigned_partitions_are_named(log: EmbeddedLog) -> None:
     """A position before the first poll, or of a foreign partition, would be a guess."""
-    session = log.session("g", ["t"], "w")
+    session = log.session("g", [["t"]], "w")
     with pytest.raises(LogError, match="t-0 is not assigned"):
         session.position(PLACE)
     session.poll(0)

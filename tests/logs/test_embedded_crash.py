@@ -111,7 +111,7 @@ def test_second_process_is_refused_until_the_first_is_killed(path: Path) -> None
     with running(hold, path) as (process, done):
         done.recv_bytes()
         with pytest.raises(LogError, match=f"pid {process.pid}, worker worker-0"):
-            log.session("g", ["in"], "worker-1")
+            log.session("g", [["in"]], "worker-1")
     join(log, "g", "in").close()
     log.close()
 

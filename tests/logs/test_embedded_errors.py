@@ -132,7 +132,7 @@ def test_says_that_a_file_is_read_only(open_directory: Path) -> None:
         with pytest.raises(LogError, match=r"log\.db is read-only; give this user write access"):
             foreign.append(numbered("t", 1))
         with pytest.raises(LogError, match="cannot lock"):
-            foreign.session("g", ["t"], "w")
+            foreign.session("g", [["t"]], "w")
         foreign.close()
     log.close()
 

@@ -64,7 +64,7 @@ def setup(tmp_path: Path) -> Iterator[Setup]:
     settings = config(tmp_path)
     log = EmbeddedLog(tmp_path / "log.db")
     topology = prepare(settings, log)
-    session = log.session("g", topology.inputs, "w")
+    session = log.session("g", [topology.inputs], "w")
     yield Setup(topology, log, session)
     session.close()
     log.close()

@@ -54,8 +54,9 @@ class EmbeddedLog:
         with self._file.writing() as connection:
             create(connection, topic)
 
-    def session(self, group: str, topics: Collection[str], worker: str) -> EmbeddedSession:
+    def session(self, group: str, topic_groups: Sequence[Sequence[str]], worker: str) -> EmbeddedSession:
         """Join a group. Its former worker must have ended; until then the error says which process it is."""
+        topics = [topic for topics in topic_groups for topic in topics]
         return EmbeddedSession(self._path, group, topics, worker, self._limits)
 
     def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:

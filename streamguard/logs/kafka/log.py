@@ -13,6 +13,7 @@ from streamguard.core.records import Batch, TopicPartition
 from streamguard.errors import LogError
 from streamguard.logs.interface import Record, TopicInfo
 from streamguard.logs.kafka import options
+from streamguard.logs.kafka.clients import Clients
 from streamguard.logs.kafka.errors import as_log_errors
 from streamguard.logs.kafka.session import KafkaSession, send, to_batch
 
@@ -69,10 +70,10 @@ class KafkaLog:
         with self._asking(f"cannot create topic {topic.name!r}") as admin, exists:
             admin.create_topics({topic.name: wanted}, wait_for_metadata=True)
 
-    def session(self, group: str, topics: Collection[str], worker: str) -> KafkaSession:
+    def session(self, group: str, topic_groups: Sequence[Sequence[str]], worker: str) -> KafkaSession:
         # A consumer would wait without a word for a topic that is not there.
-        self._check_exist(topics)
-        return KafkaSession(self._settings, group, topics, worker)
+        self._check_exist({topic for topics in topic_groups for topic in topics})
+        return KafkaSession(Clients(self._settings, group, topic_groups, worker))
 
     def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:
         with as_log_errors(f"cannot read topic {topic!r}"):

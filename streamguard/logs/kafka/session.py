@@ -12,19 +12,15 @@ from contextlib import suppress
 from typing import Any
 
 import kafka
-from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer
+from kafka import ConsumerRebalanceListener, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata
 
-from streamguard.config import KafkaLog as Settings
 from streamguard.core.records import Batch, TopicPartition
 from streamguard.errors import CommitLostError, LogError
 from streamguard.logs.interface import Committed, Poll, Record
-from streamguard.logs.kafka import options
+from streamguard.logs.kafka.clients import POLL_RECORDS, Clients
 from streamguard.logs.kafka.errors import as_log_errors
-
-# A commit takes tens of milliseconds however much is in it.
-_POLL_RECORDS = 50_000
 
 
 class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -47,37 +43,25 @@ class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
 class KafkaSession:
     """A consumer and a transactional producer that live and die together."""
 
-    def __init__(self, settings: Settings, group: str, topics: Collection[str], worker: str) -> None:
+    def __init__(self, clients: Clients) -> None:
         self._changes = _Changes()
         self._metadata: Any = None
-        with as_log_errors(f"cannot join group {group!r}"):
-            self._consumer = KafkaConsumer(
-                group_id=group,
-                session_timeout_ms=settings.session_timeout_ms,
-                heartbeat_interval_ms=min(3000, settings.session_timeout_ms // 3),
-                max_poll_records=_POLL_RECORDS,
-                # Range keeps the partitions of predictions and labels that belong together with one worker.
-                partition_assignment_strategy=(_range_assignor(),),
-                **options.consumer(settings),
-            )
-            self._consumer.subscribe(sorted(topics), listener=self._changes)
+        topics = sorted(topic for group in clients.topic_groups for topic in group)
+        with as_log_errors(f"cannot join group {clients.group!r}"):
+            self._consumer = clients.consumer()
+            self._consumer.subscribe(topics, listener=self._changes)
             # A leader shares out the partitions it knows of. Before their number is here that is none, and
             # of the second rebalance, which then follows at once, one in a hundred hangs.
             for topic in topics:
                 self._consumer.partitions_for_topic(topic)
-            self._producer = KafkaProducer(
-                transactional_id=f"streamguard-{group}-{worker}",
-                transaction_timeout_ms=settings.transaction_timeout_ms,
-                **options.producer(settings),
-            )
-        with as_log_errors(f"cannot start transactions as {worker!r}"):
+            self._producer = clients.producer()
+        with as_log_errors(f"cannot start transactions as {clients.worker!r}"):
             self._producer.init_transactions()
 
     def poll(self, timeout_ms: int) -> Poll:
-        self._unpark()
         with as_log_errors("cannot read"):
             try:
-                found = self._consumer.poll(timeout_ms, max_records=_POLL_RECORDS)
+                found = self._consumer.poll(timeout_ms, max_records=POLL_RECORDS)
             except kafka_errors.NoOffsetForPartitionError:
                 # Newly assigned, with nothing committed; `_assigned` sets the position.
                 found = {}
@@ -87,17 +71,6 @@ class KafkaSession:
                 self._changes.is_new = False
                 return Poll(assigned=self._assigned())
             return Poll([self._batch(partition, records) for partition, records in found.items()])
-
-    def _unpark(self) -> None:
-        """Let resumed partitions be read again.
-
-        What was fetched of a partition and not yet returned when it was paused, kafka-python 3.0.12 parks; it
-        looks there again only while its current records are None, and leaves them used up instead: the
-        partition would then never be read again.
-        """
-        fetcher = self._consumer._fetcher  # noqa: SLF001
-        if not fetcher._next_partition_records:  # noqa: SLF001
-            fetcher._next_partition_records = None  # noqa: SLF001
 
     def _assigned(self) -> frozenset[TopicPartition]:
         """Take the new assignment: all positions at what is committed, else at the start."""
@@ -200,12 +173,6 @@ def _check(futures: Sequence[Any]) -> None:
 
 def _ours(offsets: Mapping[Any, int]) -> dict[TopicPartition, int]:
     return {TopicPartition(each.topic, each.partition): offset for each, offset in offsets.items()}
-
-
-def _range_assignor() -> Any:
-    from kafka.coordinator.assignors.range import RangePartitionAssignor  # noqa: PLC0415 - a deep module
-
-    return RangePartitionAssignor
 
 
 def to_batch(source: TopicPartition, records: list[Any], next_offset: int) -> Batch:
