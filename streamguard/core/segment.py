@@ -207,7 +207,9 @@ class Segment:
         if change is not None:
             alert.onset_ms = change.onset_ms
             alert.before = self._level(change.before)
-            alert.after = self._level(change.after if mean is None else mean)
+            alert.after = self._level(change.after)
+        if mean is not None:
+            alert.after = self._level(mean)
         settled = len(self._settled)
         alert.labels = {
             "coverage": round(sum(self._settled) / settled, 6) if settled else None,

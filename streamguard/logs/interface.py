@@ -75,7 +75,7 @@ class Session(Protocol):
         ...
 
     def high_watermarks(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """The offset after the last record of each partition that `poll` reads, committed or not."""
+        """The offset after the last record of each partition, committed or not."""
         ...
 
     def starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
@@ -95,7 +95,8 @@ class Session(Protocol):
     def commit(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
         """Records and offsets together, or neither.
 
-        Raises `CommitLostError` where that is not certain.
+        Only offsets of an own partition tell whether the group still counts on this session: records without
+        them are written in any case. Raises `CommitLostError` where it is not certain that all was committed.
         """
         ...
 

@@ -39,9 +39,10 @@ class Ending:
             return False
         if any(found < self._until[each] for each, found in _committed(session, self._until).items()):
             return False
-        # After the inputs: no outcome can come any more, so these ends are the last.
+        # After the inputs: no outcome can come any more, so these ends are the last. The inputs' offsets can be
+        # seen before the outcomes that were committed with them: not what is stable counts, but what is there.
         outcomes = _partitions([self._topology.outcomes], self._topology.target_count)
-        ends = session.ends(outcomes)
+        ends = session.high_watermarks(outcomes)
         return all(found >= ends[each] for each, found in _committed(session, outcomes).items())
 
 

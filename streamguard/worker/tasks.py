@@ -33,7 +33,6 @@ class Tasks:
         self, session: Session, assigned: frozenset[TopicPartition], committed: dict[TopicPartition, Committed]
     ) -> None:
         """Keep the tasks that stay, drop those that go, open those that come, and begin to restore these."""
-        predictions, labels = self._topology.inputs
         self.joins = {
             number: join
             for number, join in self.joins.items()
@@ -44,6 +43,21 @@ class Tasks:
             for number, each in self.monitors.items()
             if not each.restoring and each.partition in assigned and each.is_at(committed)
         }
+        try:
+            self._open(session, assigned, committed)
+        except UnusableError as error:
+            # Who was put out of the group meanwhile holds old offsets against new state: that is no damage.
+            if session.committed(assigned) != committed:
+                raise LogError("the group has gone on without this worker while it was restoring") from error
+            raise
+        self._begin_restore(session)
+        names = sorted(f"{each.topic}-{each.partition}" for each in assigned)
+        _log.info("partitions_assigned", partitions=names, restoring=self.restoring_count)
+
+    def _open(
+        self, session: Session, assigned: frozenset[TopicPartition], committed: dict[TopicPartition, Committed]
+    ) -> None:
+        predictions, labels = self._topology.inputs
         starts = session.starts(assigned)
         for partition in sorted(assigned):
             if partition.topic == predictions and partition.partition not in self.joins:
@@ -54,9 +68,6 @@ class Tasks:
                 self.joins[join.number] = AssignedJoin.open(join, pair, committed, starts)
             elif partition.topic == self._topology.outcomes and partition.partition not in self.monitors:
                 self.monitors[partition.partition] = self._open_monitor(partition, committed, starts)
-        self._begin_restore(session)
-        names = sorted(f"{each.topic}-{each.partition}" for each in assigned)
-        _log.info("partitions_assigned", partitions=names, restoring=self.restoring_count)
 
     def _open_monitor(
         self,

@@ -266,11 +266,12 @@ class Worker:
         if is_quiet:
             self._pass_gaps(session)
         joins = self._tasks.joins.values()
-        # With anything written, all of them: an idle advance moves no position, and must be remembered too.
+        # With anything written, all of them: an idle advance moves no position, and must be remembered too; and
+        # it is by its offsets alone that the group refuses the records of one who has been put out of it.
         moved = [join for join in joins if outputs or self._has_moved(join.partitions, join.positions)]
         offsets = {partition: found for join in moved for partition, found in join.offsets().items()}
         for monitor in self._tasks.monitors.values():
-            if self._has_moved((monitor.partition,), (monitor.position,)):
+            if outputs or self._has_moved((monitor.partition,), (monitor.position,)):
                 offsets[monitor.partition] = Committed(monitor.position)
         if not outputs and not offsets:
             return

@@ -1,23 +1,50 @@
 """kafka-python's two clients, as a session wants them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer
-from kafka.coordinator.assignors.range import RangePartitionAssignor
+import kafka
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.admin import OffsetSpec
 
 from streamguard.config import KafkaLog as Settings
 from streamguard.logs.kafka import options
+from streamguard.logs.kafka.assignor import TaskAssignor
 
 # A commit takes tens of milliseconds however much is in it.
 POLL_RECORDS = 50_000
 
 
+class _Unread:
+    """A join of the group that is under way, or done and not looked at yet."""
+
+    is_done = False
+
+    def __init__(self, future: Any) -> None:
+        self.add_callback, self.add_errback = future.add_callback, future.add_errback
+
+
 class _Consumer(KafkaConsumer):  # type: ignore[misc]
-    """One that reads on what was paused."""
+    """One that takes what came between two polls, and reads on what was paused."""
 
     def poll(self, timeout_ms: int = 0, **options: Any) -> Any:
-        """Let resumed partitions be read again, then poll.
+        """As `KafkaConsumer.poll`, guarded against two of its traps."""
+        self._keep_join()
+        self._unpark()
+        return super().poll(timeout_ms, **options)
+
+    def _keep_join(self) -> None:
+        """Let a join count that was completed between two polls.
+
+        kafka-python 3.0.12 throws it away and sends another, and the leader's makes everybody join again: a
+        group whose members poll briefly goes through many generations, or never comes to rest.
+        """
+        coordinator = self._coordinator
+        if coordinator._join_task is not None and not isinstance(coordinator._join_task, _Unread):  # noqa: SLF001
+            coordinator._join_task = _Unread(coordinator._join_task)  # noqa: SLF001
+
+    def _unpark(self) -> None:
+        """Let resumed partitions be read again.
 
         What was fetched of a partition and not yet returned when it was paused, kafka-python 3.0.12 parks; it
         looks there again only while its current records are None, and leaves them used up instead: the
@@ -25,7 +52,15 @@ class _Consumer(KafkaConsumer):  # type: ignore[misc]
         """
         if not self._fetcher._next_partition_records:  # noqa: SLF001
             self._fetcher._next_partition_records = None  # noqa: SLF001
-        return super().poll(timeout_ms, **options)
+
+
+class _Producer(KafkaProducer):  # type: ignore[misc]
+    """One that tells when a request of its transactions was sent more than once."""
+
+    @property
+    def has_resent(self) -> bool:
+        """Whether a copy of such a request may still be on its way to the broker."""
+        return False
 
 
 class Clients:
@@ -36,6 +71,7 @@ class Clients:
         self.worker = worker
         self.topic_groups = topic_groups
         self._settings = settings
+        self._admin: KafkaAdminClient | None = None
 
     def consumer(self) -> KafkaConsumer:
         """A member of the group, not subscribed yet."""
@@ -48,15 +84,26 @@ class Clients:
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=min(3000, settings.session_timeout_ms // 3),
             max_poll_records=POLL_RECORDS,
-            # Range keeps the partitions of predictions and labels that belong together with one worker.
-            partition_assignment_strategy=(RangePartitionAssignor,),
+            partition_assignment_strategy=(TaskAssignor(self.topic_groups),),
             **options.consumer(settings),
         )
 
     def producer(self) -> KafkaProducer:
         """A producer whose transactions are not initialised yet."""
-        return KafkaProducer(
+        return _Producer(
             transactional_id=f"streamguard-{self.group}-{self.worker}",
             transaction_timeout_ms=self._settings.transaction_timeout_ms,
             **options.producer(self._settings),
         )
+
+    def high_watermarks(self, partitions: Iterable[kafka.TopicPartition]) -> dict[kafka.TopicPartition, int]:
+        """Where partitions end, with what is not committed yet: a consumer of committed records cannot ask."""
+        if self._admin is None:
+            self._admin = KafkaAdminClient(**options.connection(self._settings))
+        found = self._admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+        return {partition: each.offset for partition, each in found.items()}
+
+    def close(self) -> None:
+        """The connection that asks; consumer and producers are their owner's to close."""
+        if self._admin is not None:
+            self._admin.close()

@@ -54,9 +54,15 @@ class KafkaSession:
             # of the second rebalance, which then follows at once, one in a hundred hangs.
             for topic in topics:
                 self._consumer.partitions_for_topic(topic)
-            self._producer = clients.producer()
-        with as_log_errors(f"cannot start transactions as {clients.worker!r}"):
-            self._producer.init_transactions()
+        self._clients = clients
+        self._producer = self._open_producer()
+
+    def _open_producer(self) -> Any:
+        """Raise the epoch: whatever a former producer of this name has sent and is still on its way is refused."""
+        with as_log_errors(f"cannot start transactions as {self._clients.worker!r}"):
+            producer = self._clients.producer()
+            producer.init_transactions()
+        return producer
 
     def poll(self, timeout_ms: int) -> Poll:
         with as_log_errors("cannot read"):
@@ -104,10 +110,8 @@ class KafkaSession:
             return _ours(self._consumer.end_offsets([kafka.TopicPartition(*each) for each in partitions]))
 
     def high_watermarks(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        ends = self.ends(partitions)
         with as_log_errors("cannot find where topics end"):
-            fetched = {each: self._consumer.highwater(kafka.TopicPartition(*each)) for each in partitions}
-        return {each: max(end, fetched[each] or 0) for each, end in ends.items()}
+            return _ours(self._clients.high_watermarks([kafka.TopicPartition(*each) for each in partitions]))
 
     def starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         if not partitions:
@@ -135,33 +139,48 @@ class KafkaSession:
             self._consumer.resume(*(kafka.TopicPartition(*each) for each in partitions))
 
     def commit(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
-        metadata = self._metadata
-        # A generation below zero means evicted; the broker does not fence it in a transaction.
-        if metadata is None or metadata.generation_id < 0 or self._changes.is_under_way or self._changes.is_new:
-            raise CommitLostError("the group has given this worker's partitions away; nothing was committed")
+        member = self._member()
         with as_log_errors("cannot commit", CommitLostError):
             self._producer.begin_transaction()
             futures = [send(self._producer, record) for record in records]
             if offsets:
-                self._producer.send_offsets_to_transaction(
-                    {
-                        kafka.TopicPartition(*partition): OffsetAndMetadata(each.offset, each.metadata, -1)
-                        for partition, each in offsets.items()
-                    },
-                    metadata,
-                )
+                self._producer.send_offsets_to_transaction(_theirs(offsets), member)
             self._producer.flush(timeout=30)
             _check(futures)
             self._producer.commit_transaction()
             _check(futures)
+        self._outrun_copies()
+
+    def _member(self) -> Any:
+        """Whom the group must still know for a commit to count; raises `CommitLostError` where it cannot."""
+        metadata = self._metadata
+        # A generation below zero means evicted; the broker does not fence it in a transaction.
+        if metadata is None or metadata.generation_id < 0 or self._changes.is_under_way or self._changes.is_new:
+            raise CommitLostError("the group has given this worker's partitions away; nothing was committed")
+        return metadata
+
+    def _outrun_copies(self) -> None:
+        """After a commit of which a request was sent twice: a copy that comes late must find a newer epoch.
+
+        It would otherwise count for the transaction that is open by then, commit the half of it, or move its
+        offsets back.
+        """
+        if self._producer.has_resent:
+            self._close_producer()
+            self._producer = self._open_producer()
 
     def close(self) -> None:
+        self._close_producer()
+        with suppress(kafka_errors.KafkaError):
+            self._consumer.close(autocommit=False, timeout_ms=5000)
+        with suppress(kafka_errors.KafkaError):
+            self._clients.close()
+
+    def _close_producer(self) -> None:
         # Zero seconds: whatever is not committed is to be lost, and an open transaction is aborted by the
         # next producer of this name.
         with suppress(kafka_errors.KafkaError):  # what it could not write within zero seconds, for one
             self._producer.close(timeout=0)
-        with suppress(kafka_errors.KafkaError):
-            self._consumer.close(autocommit=False, timeout_ms=5000)
 
 
 def _check(futures: Sequence[Any]) -> None:
@@ -173,6 +192,13 @@ def _check(futures: Sequence[Any]) -> None:
 
 def _ours(offsets: Mapping[Any, int]) -> dict[TopicPartition, int]:
     return {TopicPartition(each.topic, each.partition): offset for each, offset in offsets.items()}
+
+
+def _theirs(offsets: Mapping[TopicPartition, Committed]) -> dict[Any, Any]:
+    return {
+        kafka.TopicPartition(*partition): OffsetAndMetadata(each.offset, each.metadata, -1)
+        for partition, each in offsets.items()
+    }
 
 
 def to_batch(source: TopicPartition, records: list[Any], next_offset: int) -> Batch:

@@ -1,0 +1,90 @@
+"""The simulated log: the real `KafkaSession` over simulated clients."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from streamguard.core.records import Batch, TopicPartition
+from streamguard.logs.interface import Record, TopicInfo
+from streamguard.logs.kafka.assignor import TaskAssignor
+from streamguard.logs.kafka.errors import as_log_errors
+from streamguard.logs.kafka.session import KafkaSession
+from tests.simulation.clients import Consumer, Producer
+from tests.simulation.cluster import Cluster, Entry
+from tests.simulation.faults import Network
+from tests.simulation.group import Group
+
+
+@dataclass(slots=True)
+class Clients:
+    """Makes the clients of one worker."""
+
+    cluster: Cluster
+    members: Group
+    network: Network
+    topic_groups: Sequence[Sequence[str]]
+    worker: str
+    instance: str | None
+    group: str = "g"
+
+    def consumer(self) -> Consumer:
+        """A member of the group, not subscribed yet."""
+        return Consumer(self.cluster, self.members, self.network, TaskAssignor(self.topic_groups), self.instance)
+
+    def producer(self) -> Producer:
+        """A producer whose transactions are not initialised yet."""
+        return Producer(self.cluster, self.members, self.network, f"streamguard-g-{self.worker}")
+
+    def high_watermarks(self, partitions: Iterable[Any]) -> dict[Any, int]:
+        """Where partitions end, with what is not committed yet."""
+        known = self.cluster.partitions
+        return self.network.ask(lambda: {each: known[TopicPartition(*each)].end for each in partitions})
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class SimulatedLog:
+    """One process's view of the cluster."""
+
+    clients = Clients
+
+    def __init__(self, cluster: Cluster, members: Group, network: Network, instance: str | None) -> None:
+        self.cluster, self.members, self.network, self.instance = cluster, members, network, instance
+
+    def topics(self, names: Collection[str]) -> dict[str, TopicInfo]:
+        return {name: self.cluster.topics[name] for name in names if name in self.cluster.topics}
+
+    def create(self, topic: TopicInfo) -> None:
+        self.cluster.create(topic)
+
+    def session(self, group: str, topic_groups: Sequence[Sequence[str]], worker: str) -> KafkaSession:
+        assert group == "g"
+        return KafkaSession(
+            self.clients(self.cluster, self.members, self.network, topic_groups, worker, self.instance)  # type: ignore[arg-type]
+        )
+
+    def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:
+        assert not follow
+        for place, partition in self.cluster.partitions.items():
+            if place.topic != topic or (partitions is not None and place.partition not in partitions):
+                continue
+            with as_log_errors(f"cannot read topic {topic!r}"):
+                ask = partial(partition.read, partition.start, 1 << 60, is_committed=True)
+                entries, position = self.network.ask(ask)
+            yield batch(place, entries, position)
+
+    def append(self, records: Sequence[Record]) -> None:
+        self.cluster.append(records)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def batch(place: TopicPartition, entries: Sequence[Entry], position: int) -> Batch:
+    """Entries of a partition as columns."""
+    if not entries:
+        return Batch(place, (), (), (), (), (), position)
+    offsets, timestamps, keys, values, headers, _ = zip(*entries, strict=True)
+    return Batch(place, offsets, timestamps, keys, values, headers, position)

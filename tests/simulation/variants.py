@@ -1,0 +1,213 @@
+"""streamguard, deliberately broken: each variant must be caught, or the simulation proves nothing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from streamguard.core.join import Input, JoinTask
+from streamguard.core.note import Note
+from streamguard.core.records import Output, TopicPartition
+from streamguard.core.waiting import Side
+from streamguard.logs.interface import Committed, Poll, Record
+from streamguard.logs.kafka import session as session_module
+from streamguard.logs.kafka.session import KafkaSession
+from streamguard.worker.assigned import AssignedJoin, AssignedMonitor
+from tests.simulation.clients import Consumer, Producer
+from tests.simulation.log import Clients
+
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def reads_uncommitted(patch: pytest.MonkeyPatch) -> None:
+    """Records of open and of aborted transactions are read (no `read_committed`)."""
+    patch.setattr(Consumer, "reads_committed", False)
+
+
+def offsets_unstable(patch: pytest.MonkeyPatch) -> None:
+    """A restart does not wait for the commit that is still being written out (no `require_stable`)."""
+    patch.setattr(Consumer, "waits_for_commits", False)
+
+
+def futures_unchecked(patch: pytest.MonkeyPatch) -> None:
+    """What became of the records is not looked at (T1, T2)."""
+    patch.setattr(session_module, "_check", lambda _: None)
+
+
+def generation_unchecked(patch: pytest.MonkeyPatch) -> None:
+    """The commit names whoever the consumer is by then; put out of the group, that is nobody, and passes (T4)."""
+    patch.setattr(KafkaSession, "_member", lambda self: self._consumer.group_metadata())
+
+
+def producer_kept(patch: pytest.MonkeyPatch) -> None:
+    """After a failed commit the same producer goes on (T3)."""
+    open_producer = Clients.producer
+
+    def kept(self: Clients) -> Producer:
+        known: dict[str, Producer] = self.network.__dict__.setdefault("producers", {})
+        if self.worker not in known:
+            known[self.worker] = open_producer(self)
+            return known[self.worker]
+        known[self.worker].init_transactions = lambda: None  # type: ignore[method-assign]
+        return known[self.worker]
+
+    patch.setattr(Clients, "producer", kept)
+
+
+def copies_not_outrun(patch: pytest.MonkeyPatch) -> None:
+    """A producer goes on although a copy of one of its requests may be on its way."""
+    patch.setattr(KafkaSession, "_outrun_copies", lambda _: None)
+
+
+def records_first(patch: pytest.MonkeyPatch) -> None:
+    """Records are committed before the offsets, in a transaction of their own."""
+    commit = KafkaSession.commit
+
+    def apart(self: KafkaSession, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
+        commit(self, records, {})
+        commit(self, [], offsets)
+
+    patch.setattr(KafkaSession, "commit", apart)
+
+
+def offsets_first(patch: pytest.MonkeyPatch) -> None:
+    """Offsets are committed before the records are written."""
+    commit = KafkaSession.commit
+
+    def apart(self: KafkaSession, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
+        commit(self, [], offsets)
+        commit(self, records, {})
+
+    patch.setattr(KafkaSession, "commit", apart)
+
+
+def alerts_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Alerts do not wait for the commit."""
+    commit = KafkaSession.commit
+
+    def hasty(self: KafkaSession, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
+        self._clients.cluster.append([each for each in records if each.topic == "alerts"])  # type: ignore[attr-defined]
+        commit(self, [each for each in records if each.topic != "alerts"], offsets)
+
+    patch.setattr(KafkaSession, "commit", hasty)
+
+
+def low_too_high(patch: pytest.MonkeyPatch) -> None:
+    """A restart reads back one record less than is needed."""
+    low = Side.low
+
+    def higher(self: Side) -> tuple[int, int] | None:
+        found = low(self)
+        return None if found is None else (found[0] + 1, found[1])
+
+    patch.setattr(Side, "low", higher)
+
+
+def watermark_too_early(patch: pytest.MonkeyPatch) -> None:
+    """The watermark follows the input that is ahead."""
+    patch.setattr(JoinTask, "watermark_ms", property(lambda self: max(side.bound_ms for side in self._sides)))
+
+
+def expired_after_announced(patch: pytest.MonkeyPatch) -> None:
+    """The watermark is announced before what expired below it is written."""
+    expire, announce = JoinTask._expire, JoinTask._announce
+    patch.setattr(JoinTask, "_expire", lambda _: None)
+
+    def early(self: JoinTask) -> list[Output]:
+        outputs = announce(self)
+        expire(self)
+        return outputs
+
+    patch.setattr(JoinTask, "_announce", early)
+
+
+def late_by_the_other_input(patch: pytest.MonkeyPatch) -> None:
+    """Lateness is judged by both inputs: what matches then depends on how they interleave."""
+    join = JoinTask._join
+
+    def judged(self: JoinTask, side: Input, columns: Any) -> None:
+        mine = self._sides[side]
+        mine.clock_ms = max(mine.clock_ms, self._sides[1 - side].clock_ms)
+        join(self, side, columns)
+
+    patch.setattr(JoinTask, "_join", judged)
+
+
+def idleness_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Idle advances are not noted beside the offsets."""
+    encode = Note.encode
+    patch.setattr(Note, "encode", lambda self: encode(replace(self, floors=())))
+
+
+def clock_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A restart does not know how far event time had come where it begins to read."""
+    rewind = JoinTask.rewind
+
+    def reset(self: JoinTask, side: Input, note: Note | None, start: int) -> None:
+        rewind(self, side, None if note is None else replace(note, clock_ms=-(1 << 62)), start)
+
+    patch.setattr(JoinTask, "rewind", reset)
+
+
+def sequence_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A restarted join numbers its records from the beginning."""
+    restored = JoinTask.restored
+
+    def reset(self: JoinTask, notes: Sequence[Note | None]) -> None:
+        restored(self, [None if note is None else replace(note, sequence=0) for note in notes])
+
+    patch.setattr(JoinTask, "restored", reset)
+
+
+def task_kept_regardless(patch: pytest.MonkeyPatch) -> None:
+    """A task stays through a rebalance although another worker has worked on its partitions."""
+    patch.setattr(AssignedJoin, "is_at", lambda _self, _committed: True)
+    patch.setattr(AssignedMonitor, "is_at", lambda _self, _committed: True)
+
+
+def snapshot_ahead(patch: pytest.MonkeyPatch) -> None:
+    """A monitor's snapshot claims one record more than is in it."""
+    patch.setattr(AssignedMonitor, "snapshot", lambda self: self.task.snapshot(self.position + 1))
+
+
+def restored_by_last_record(patch: pytest.MonkeyPatch) -> None:
+    """A restore ends on the last record it saw, where markers and compaction leave gaps."""
+    poll = KafkaSession.poll
+
+    def tracked(self: KafkaSession, timeout_ms: int) -> Poll:
+        found = poll(self, timeout_ms)
+        if found.assigned is not None:
+            self.__dict__["seen"] = {}
+        for batch in found.batches:
+            self.__dict__["seen"][batch.source] = batch.offsets[-1] + 1
+        return found
+
+    patch.setattr(KafkaSession, "poll", tracked)
+    patch.setattr(KafkaSession, "position", lambda self, partition: self.__dict__["seen"].get(partition, 0))
+
+
+VARIANTS: dict[str, Break] = {
+    each.__name__: each
+    for each in (
+        reads_uncommitted,
+        offsets_unstable,
+        futures_unchecked,
+        generation_unchecked,
+        producer_kept,
+        copies_not_outrun,
+        records_first,
+        offsets_first,
+        alerts_at_once,
+        low_too_high,
+        watermark_too_early,
+        expired_after_announced,
+        late_by_the_other_input,
+        idleness_forgotten,
+        clock_forgotten,
+        sequence_forgotten,
+        task_kept_regardless,
+        snapshot_ahead,
+        restored_by_last_record,
+    )
+}
