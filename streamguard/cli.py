@@ -87,6 +87,9 @@ def run(
 
     Start more workers with the same configuration to share the work. SIGTERM or Ctrl-C ends it after the
     transaction under way; a second one ends it at once, and nothing committed is lost or done twice.
+
+    With http.port set it answers /livez, /readyz and /metrics (Prometheus). A worker that hangs or stalls ends
+    itself with exit code 3: let a supervisor start it again.
     """
     from streamguard.worker.running import run_worker  # noqa: PLC0415 - its imports take a second
 

@@ -46,6 +46,8 @@ rejected: {topic: letters}
 state: {topic: snapshots, every: 10s}
 limits: {record_bytes: 1000, request_id_chars: 36}
 logging: {level: debug}
+http: {host: "::1", port: 8080}
+watchdog: {stalled_after: 90s, hung_after: null}
 """
 
 

@@ -42,6 +42,8 @@ def test_smallest_file_gets_the_documented_defaults(tmp_path: Path) -> None:
     assert config.predictions.fields.time is None
     assert (config.alerts.cooldown_ms, config.state.every_ms) == (3_600_000, 30_000)
     assert (config.limits.record_bytes, config.limits.request_id_chars) == (2**20, 512)
+    assert (config.http.host, config.http.port) == ("127.0.0.1", None)
+    assert (config.watchdog.stalled_after_ms, config.watchdog.hung_after_ms) == (60_000, 300_000)
     assert config.topics == {
         "predictions": "predictions",
         "labels": "labels",
@@ -69,6 +71,8 @@ def test_every_setting_reaches_its_attribute(tmp_path: Path) -> None:
     assert config.monitors[0].split_by == ("version", "meta.region")
     assert config.monitors[1].threshold is not None
     assert config.monitors[1].threshold.cooldown == 1_800_000
+    assert (config.http.host, config.http.port) == ("::1", 8080)
+    assert (config.watchdog.stalled_after_ms, config.watchdog.hung_after_ms) == (90_000, None)
     assert (config.outcomes_topic, config.rejected_topic, config.state_topic) == (
         "joined",
         "letters",

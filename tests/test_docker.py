@@ -14,6 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
+from streamguard.config import Http
+from streamguard.worker.endpoints import serving
+from streamguard.worker.status import Board
+from streamguard.worker.watchdog import Limits
+
 ROOT = Path(__file__).parent.parent
 DOCKER = ROOT / "docker"
 CONFIG_IN_CONTAINER = "/etc/streamguard/config.yaml"
@@ -47,11 +52,18 @@ def last_stage() -> dict[str, str]:
 
 def commands() -> dict[str, list[str]]:
     """Every command line of streamguard in these files, by where it stands."""
-    found = {name: SERVICES[name]["command"] for name in OURS}
+    return {name: SERVICES[name]["command"] for name in OURS} | {"CMD": json.loads(last_stage()["CMD"])}
+
+
+def is_healthy(port: int) -> bool:
+    """What the image's health check says of a worker on this port."""
     _, _, health = last_stage()["HEALTHCHECK"].partition("CMD")
     program, *arguments = json.loads(health)
-    assert program == "streamguard"
-    return found | {"CMD": json.loads(last_stage()["CMD"]), "HEALTHCHECK": arguments}
+    assert program == "python"
+    environment = os.environ | {"STREAMGUARD_HTTP__PORT": str(port)}
+    return (
+        subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, check=False).returncode == 0
+    )
 
 
 def split(command: list[str]) -> tuple[list[str], list[str]]:
@@ -64,7 +76,7 @@ def split(command: list[str]) -> tuple[list[str], list[str]]:
     return words, [word for word in command if word.startswith("--")]
 
 
-@pytest.mark.parametrize("where", [*OURS, "CMD", "HEALTHCHECK"])
+@pytest.mark.parametrize("where", [*OURS, "CMD"])
 def test_each_command_is_one_that_streamguard_has(where: str) -> None:
     """A renamed subcommand or option would otherwise be found by the first person to start a container."""
     pytest.importorskip("streamguard.cli")
@@ -167,10 +179,27 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
     assert f"--uid {user} " in last_stage()["RUN"]
 
 
-def test_the_image_checks_its_own_config() -> None:
+def test_the_image_asks_its_worker_whether_it_lives() -> None:
     """A health check that tested nothing would be worse than none."""
-    assert commands()["HEALTHCHECK"] == ["config", "check", CONFIG_IN_CONTAINER]
+    time_s = 0.0
+    board = Board(lambda: time_s)
+    with serving(Http(port=0), board, Limits(60, 300)) as port:
+        assert port is not None
+        assert is_healthy(port)
+        time_s = 1000.0
+        assert not is_healthy(port)
+    assert not is_healthy(port)
     assert last_stage()["ENTRYPOINT"] == '["streamguard"]'
+
+
+def test_the_port_is_the_same_everywhere() -> None:
+    """Where the image says 8080, the configuration does, and the compose file publishes that to this machine."""
+    http = loaded(DOCKER / "config.yaml")["http"]
+
+    assert last_stage()["ENV"].endswith(f"STREAMGUARD_HTTP__PORT={http['port']}")
+    assert last_stage()["EXPOSE"] == str(http["port"])
+    assert http["host"] == "0.0.0.0"  # noqa: S104 - of a container
+    assert SERVICES["worker"]["ports"] == [f"127.0.0.1:{http['port']}:{http['port']}"]
 
 
 def test_what_the_image_copies_exists_and_is_let_in() -> None:

@@ -1,6 +1,6 @@
 """Everything that can be set: what there is, in which unit, with which default, and what it means.
 
-Read `models`, `log`, `inputs` and `monitors` for the settings. `document`, `environment` and `loading` bring
+Read `models`, `log`, `inputs`, `monitors` and `worker` for the settings. `document`, `environment` and `loading` bring
 a file to them, `report` puts what is wrong into words, and `output` is the way back to text.
 """
 
@@ -11,12 +11,14 @@ from streamguard.config.models import Alerts, Config, Limits, Logging, Outcomes,
 from streamguard.config.monitors import Monitor
 from streamguard.config.output import schema, show
 from streamguard.config.types import Field
+from streamguard.config.worker import Http, Watchdog
 
 __all__ = [
     "Alerts",
     "Config",
     "EmbeddedLog",
     "Field",
+    "Http",
     "Join",
     "KafkaLog",
     "LabelFields",
@@ -31,6 +33,7 @@ __all__ = [
     "Sasl",
     "Security",
     "State",
+    "Watchdog",
     "load",
     "parse",
     "schema",

@@ -13,6 +13,7 @@ from streamguard.config.inputs import Join, Labels, Predictions
 from streamguard.config.log import LogSection
 from streamguard.config.monitors import Monitor
 from streamguard.config.types import Count, Duration, TopicName, is_topic_name
+from streamguard.config.worker import Http, Watchdog
 from streamguard.core.losses import Loss
 
 
@@ -99,6 +100,10 @@ class Config(Section):
     """What a single record may be."""
     logging: Logging = Logging()
     """What a worker says about itself."""
+    http: Http = Http()
+    """Where a worker answers questions about itself."""
+    watchdog: Watchdog = Watchdog()
+    """When a worker ends itself."""
 
     @property
     def horizon_ms(self) -> int:

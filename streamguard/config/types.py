@@ -6,7 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt, Le
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -112,6 +112,7 @@ ClassName = Annotated[str, AfterValidator(_class_name)]
 TopicName = Annotated[str, AfterValidator(_topic)]
 FileName = Annotated[str, AfterValidator(_file)]
 Count = Annotated[int, BeforeValidator(_not_bool), Gt(0)]
+Port = Annotated[int, BeforeValidator(_not_bool), Ge(0), Le(2**16 - 1)]
 Value = Annotated[
     Scalar,
     PlainValidator(_scalar),

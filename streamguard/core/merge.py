@@ -35,7 +35,7 @@ class Merge:
         self._sequences: list[int | None] = [None] * sources
         self._pending: list[_Pending] = []
         self.released_ms = -_IDLE
-        """Everything before this has been released."""
+        """Every source has passed this: what comes from before it is late, what is held from before it is due."""
         self.late_count = 0
 
     @property
@@ -51,6 +51,12 @@ class Merge:
             return unknown
         least = min(mark for mark in self._watermarks if mark is not None)
         return [source for source, watermark in enumerate(self._watermarks) if watermark == least]
+
+    @property
+    def behind_ms(self) -> list[int | None]:
+        """How far each source's watermark is behind the furthest; 0: not waited for; None: never heard of."""
+        furthest_ms = max((mark for mark in self._watermarks if mark is not None and mark != _IDLE), default=0)
+        return [None if mark is None else max(0, furthest_ms - mark) for mark in self._watermarks]
 
     def add(self, record: OutcomeRecord, rows: list[Outcomes], offset: int) -> None:
         """Take one record of the outcomes topic; raises `SequenceGapError`."""
@@ -68,6 +74,13 @@ class Merge:
             before = self._watermarks[record.source]
             is_first = before is None or before == _IDLE
             self._watermarks[record.source] = max(record.watermark_ms, -_IDLE if is_first else before or 0)
+        self._pass()
+
+    def _pass(self) -> None:
+        """See how far all sources have come. After each record: what is late must not depend on how they are cut."""
+        known = [mark for mark in self._watermarks if mark is not None]
+        if len(known) == len(self._watermarks) and min(known) != _IDLE:
+            self.released_ms = max(self.released_ms, min(known))
 
     def refill(self, rows: list[Outcomes], offset: int) -> None:
         """Hold the rows that are not released yet; one that comes after its release is late, and counted."""
@@ -79,13 +92,7 @@ class Merge:
 
     def release(self) -> Outcomes | None:
         """What every source has passed since the last call, in the total order."""
-        known = [mark for mark in self._watermarks if mark is not None]
-        if len(known) < len(self._watermarks):
-            return None
-        until_ms = min(known)
-        if until_ms == _IDLE or until_ms <= self.released_ms:
-            return None
-        self.released_ms = until_ms
+        until_ms = self.released_ms
         ready, kept = [], []
         for each in self._pending:
             is_ready = each.rows.time < until_ms

@@ -10,6 +10,9 @@ from streamguard.core.join import Input, JoinTask
 from streamguard.core.monitor import MonitorTask
 from streamguard.core.records import Fate, Output, Stream
 
+AlertKinds = dict[tuple[str, str, str], int]
+"""How many alerts there were of a kind, severity and status."""
+
 _log = structlog.get_logger("streamguard.worker")
 
 # So many records, and so large a share of them late, is a setting and not a few stragglers.
@@ -86,19 +89,22 @@ class Notices:
             mend = "a partition that had been silent spoke again; raise join.idle_after if that is usual"
             _log.warning("outcomes_late", partition=task.number, count=task.merge.late_count, mend=mend)
 
-    def written(self, outputs: Iterable[Output]) -> None:
-        """Alerts, and the first record rejected for each kind of reason."""
+    def written(self, outputs: Iterable[Output], kinds: AlertKinds | None = None) -> None:
+        """Alerts, which are counted in `kinds`, and the first record rejected for each kind of reason."""
         for output in outputs:
             if output.stream is Stream.ALERTS:
-                self._alert(output)
+                kind = self._alert(output)
+                if kinds is not None:
+                    kinds[kind] = kinds.get(kind, 0) + 1
             elif output.stream is Stream.REJECTED:
                 self._rejected(output)
 
     @staticmethod
-    def _alert(output: Output) -> None:
+    def _alert(output: Output) -> tuple[str, str, str]:
         data = orjson.loads(output.value or b"{}")
         names = ("status", "kind", "severity", "monitor", "segment", "event_time", "before", "after", "id")
         _log.warning(f"alert_{data['status']}", **{name: data[name] for name in names if name != "status"})
+        return data["kind"], data["severity"], data["status"]
 
     def _rejected(self, output: Output) -> None:
         about = {name: (value or b"").decode(errors="replace") for name, value in output.headers}

@@ -18,7 +18,10 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from streamguard.config import Config
 from streamguard.core.records import Fate
 from streamguard.logs.opening import open_log
+from streamguard.worker.endpoints import serving
+from streamguard.worker.status import Board
 from streamguard.worker.telemetry import configure_logging
+from streamguard.worker.watchdog import Limits, watched
 from streamguard.worker.worker import Clock, Progress, Worker
 
 _log = structlog.get_logger("streamguard.worker")
@@ -36,10 +39,19 @@ def run_worker(config: Config, *, until_end: bool, echo: Callable[[str], None]) 
     """Run until stopped, or to the end; then say how every record ended."""
     configure_logging(config.logging.level)
     started_s = time.monotonic()
+    board, limits = Board(time.monotonic), Limits.of(config)
+    with serving(config.http, board, limits), watched(board, limits, os._exit):
+        worker = _work(config, board, until_end=until_end)
+    _log.info("worker_stopped", seconds=round(time.monotonic() - started_s, 3))
+    for line in account(worker):
+        echo(line)
+
+
+def _work(config: Config, board: Board, *, until_end: bool) -> Worker:
     log = open_log(config.log)
     try:
         name = worker_name(config)
-        worker = Worker(config, log, name, Clock(time.monotonic, time.sleep))
+        worker = Worker(config, log, name, Clock(time.monotonic, time.sleep), board)
         _log.info("worker_started", worker=name, group=config.log.group, until_end=until_end)
         # Millions of strings and numbers are held and never form a cycle: look for cycles seldom.
         gc.collect()
@@ -49,9 +61,7 @@ def run_worker(config: Config, *, until_end: bool, echo: Callable[[str], None]) 
             worker.run(until_end=until_end, on_progress=show)
     finally:
         log.close()
-    _log.info("worker_stopped", seconds=round(time.monotonic() - started_s, 3))
-    for line in account(worker):
-        echo(line)
+    return worker
 
 
 def account(worker: Worker) -> list[str]:

@@ -69,11 +69,24 @@ def test_an_idle_source_holds_nobody_back() -> None:
     tell(merge, 0, 10, 5)
     tell(merge, 1, None, is_idle=True)
     assert released(merge) == [(5, 0)]
-    tell(merge, 0, 40, 20, sequence=2)
     tell(merge, 1, 15, sequence=2)
+    tell(merge, 0, 40, 20, sequence=2)
     assert (released(merge), merge.holders) == ([], [1])
     tell(merge, 1, 30, sequence=3)
     assert released(merge) == [(20, 0)]
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_what_is_late_does_not_depend_on_how_records_are_cut(*, is_cut: bool) -> None:
+    """A source that speaks after it was not waited for is too late by the record before it, not by the batch."""
+    merge = Merge(2)
+    tell(merge, 1, None, is_idle=True)
+    tell(merge, 0, 40, 20)
+    first = released(merge) if is_cut else []
+    tell(merge, 1, 15, 5, 41, sequence=2)
+    tell(merge, 1, 50, sequence=3)
+    assert first + released(merge) == [(20, 0)]
+    assert (merge.late_count, merge.held_count) == (1, 1)
 
 
 def test_only_idle_sources_release_nothing() -> None:

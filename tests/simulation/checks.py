@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -29,6 +30,10 @@ def play(seed: int) -> Run:
     run.play()
     Check(run).all()
     return run
+
+
+Written = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]
+"""Key, value and headers."""
 
 
 class Check:
@@ -73,7 +78,7 @@ class Check:
 
     def _undisturbed(self, number: int) -> tuple[JoinTask, list[Output]]:
         """A join task that takes its whole logs at once, with the idle advances that were recorded."""
-        task = JoinTask(number, self.topology.join)
+        task = JoinTask(number, replace(self.topology.join, held_max=1 << 30))
         inputs = [self.input(side, number) for side in Input]
         for side in Input:
             floors = tuple(sorted(self.run.floors.get(inputs[side].source, ())))
@@ -153,24 +158,17 @@ class Check:
 
     def _monitored(self) -> None:
         """Laws 8 and 9, I4, I6, I8: the alerts, byte for byte, and the state."""
-        alerts: list[tuple[Any, ...]] = []
+        alerts: list[Written] = []
         for number in range(self.topology.target_count):
             outcomes = self.records(self.topology.outcomes, number)
             restored = self._restored(number, outcomes)
-            if restored.merge.late_count:
-                return  # a partition that had been silent: what is late depends on when it spoke
-            ordered = [output for _, outputs in self.tasks for output in outputs if output.partition == number]
-            silent = [value for value in outcomes.values if orjson.loads(value or b"")["idle"]]
-            values = numbered(silent + [output.value for output in ordered if output.stream is Stream.OUTCOMES])
             task = MonitorTask(number, self.topology.monitor)
-            found = task.step(unkeyed(outcomes.source, values))
-            alerts += [(each.key, each.value, tuple(each.headers)) for each in found if each.stream is Stream.ALERTS]
-            released = [row for row in sourced(values) if max(row[1][5:7]) < task.merge.released_ms]
-            cooldown_ms = self.topology.monitor.cooldown_ms
-            if seen(found) != watch(released, self.topology.monitor.monitors, cooldown_ms):
-                raise ViolationError(f"monitor {number}: {seen(found)}, by definition otherwise")
+            found = alerts_of(task.step(outcomes))
+            alerts += found
             if segments(restored) != segments(task):
                 raise ViolationError(f"monitor {number}: restored {segments(restored)}, expected {segments(task)}")
+            if not task.merge.late_count:  # a partition that had been silent: what is late depends on when it spoke
+                self._watched(number, outcomes, found)
         written = self.records(self.topology.topic(Stream.ALERTS), 0)
         rows = [mapped(row) for row in zip(written.keys, written.values, written.headers, strict=True)]
         ids = [orjson.loads(value or b"")["id"] for _, value, _ in rows]
@@ -178,6 +176,22 @@ class Check:
             raise ViolationError("an alert was raised twice")
         if Counter(rows) != Counter(map(mapped, alerts)):
             raise ViolationError(f"{len(rows)} alerts, expected {len(alerts)}, or other ones")
+
+    def _watched(self, number: int, outcomes: Batch, found: list[Written]) -> None:
+        """The same from the undisturbed joins, and by definition."""
+        ordered = [output for _, outputs in self.tasks for output in outputs if output.partition == number]
+        spoken = [output.value for output in ordered if output.stream is Stream.OUTCOMES]
+        sources = {orjson.loads(value or b"")["source"] for value in spoken}
+        records = [(value, orjson.loads(value or b"")) for value in outcomes.values]
+        silent = [value for value, record in records if record["idle"] and record["source"] not in sources]
+        values = numbered([*spoken, *silent])
+        task = MonitorTask(number, self.topology.monitor)
+        outputs = task.step(unkeyed(outcomes.source, values))
+        if Counter(alerts_of(outputs)) != Counter(found):
+            raise ViolationError(f"monitor {number}: {found}, without disturbance {alerts_of(outputs)}")
+        released = [row for row in sourced(values) if max(row[1][5:7]) < task.merge.released_ms]
+        if seen(outputs) != watch(released, self.topology.monitor.monitors, self.topology.monitor.cooldown_ms):
+            raise ViolationError(f"monitor {number}: {seen(outputs)}, by definition otherwise")
 
     def _restored(self, number: int, outcomes: Batch) -> MonitorTask:
         """A monitor task as a worker would bring it back now."""
@@ -190,6 +204,11 @@ class Check:
         committed = self.run.cluster.offsets.get(("g", outcomes.source))
         task.step(unkeyed(outcomes.source, *columns(rows, position, 0 if committed is None else committed.offset)))
         return task
+
+
+def alerts_of(outputs: Sequence[Output]) -> list[Written]:
+    """Key, value and headers of each alert."""
+    return [(each.key, each.value, tuple(each.headers)) for each in outputs if each.stream is Stream.ALERTS]
 
 
 def columns(rows: Sequence[tuple[int, bytes | None]], start: int, end: int) -> tuple[list[bytes | None], list[int]]:
@@ -222,7 +241,7 @@ def numbered(values: Sequence[bytes | None]) -> list[bytes | None]:
     return result
 
 
-def mapped(row: tuple[Any, ...]) -> tuple[Any, ...]:
+def mapped(row: tuple[Any, ...]) -> Written:
     """Key, value, headers; a producer writes no header without a value."""
     return row[0], row[1], tuple((name, value or b"") for name, value in row[2])
 

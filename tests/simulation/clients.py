@@ -133,6 +133,8 @@ class Consumer:
         if not found_records:
             world.sleep(timeout_ms / 1000)
             found_records = {} if self._needs_join else self._fetch(max_records)
+        # What is done with them may take long.
+        self._network.pass_time()
         return found_records
 
     def _fetch(self, max_records: int) -> dict[Any, list[Any]]:
@@ -239,9 +241,7 @@ class Producer:
         # Kept until they are taken: what an aborted transaction did not get rid of goes with the next (T3).
         self._offsets |= {TopicPartition(*key): Committed(each.offset, each.metadata) for key, each in offsets.items()}
         epoch, sent = self._epoch, dict(self._offsets)
-        self._guarded(
-            lambda: self._cluster.commit_offsets(self._name, epoch, self._group_name, metadata, sent),
-        )
+        self._watched(lambda: self._cluster.commit_offsets(self._name, epoch, self._group_name, metadata, sent))
         self._offsets.clear()
 
     _group_name = "g"
@@ -291,12 +291,15 @@ class Producer:
 
     def _end(self, *, is_committed: bool) -> None:
         epoch = self._epoch
-        self._guarded(lambda: self._cluster.end(self._name, epoch, is_committed=is_committed))
+        self._watched(lambda: self._cluster.end(self._name, epoch, is_committed=is_committed))
 
-    def _guarded(self, request: Callable[[], None]) -> None:
+    def _watched(self, request: Callable[[], None]) -> None:
         def resent() -> None:
             self.has_resent = True
 
+        self._guarded(request, resent)
+
+    def _guarded(self, request: Callable[[], None], resent: Callable[[], None] = lambda: None) -> None:
         try:
             self._network.tell(request, resent)
         except errors.KafkaError as error:

@@ -48,6 +48,8 @@ class Run:
     removed: dict[TopicPartition, list[Entry]] = field(default_factory=dict)
     deaths: int = 0
     commits: int = 0
+    held: int = 0
+    """The most that a join task has held."""
     is_healed: bool = False
     is_ending: bool = False
 
@@ -69,10 +71,22 @@ class Run:
     def _committed(self, _group: str, place: TopicPartition, before: Committed | None, after: Committed) -> None:
         """I5: what the group has committed never moves back."""
         self.commits += 1
+        self._check_caps()
         if before is not None and after.offset < before.offset:
             raise ViolationError(f"{place}: the committed offset went back from {before.offset} to {after.offset}")
         if after.metadata:
             self.floors.setdefault(place, set()).update(Note.decode(after.metadata).floors)
+
+    def _check_caps(self) -> None:
+        """I7: no task holds more than it may."""
+        limit = self.scenario.config.join.max_waiting
+        for place in self.places:
+            tasks = place.worker._tasks if place.worker is not None and place.process is not None else None
+            if tasks is not None and not tasks.restoring_count:
+                held = max((join.task.held_count for join in tasks.joins.values()), default=0)
+                self.held = max(self.held, held)
+                if held > limit:
+                    raise ViolationError(f"a join task holds {held} records, {limit} are allowed")
 
     # The course of a run.
 

@@ -6,6 +6,7 @@ from typing import Any
 import kafka
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import OffsetSpec
+from kafka.producer.transaction_manager import EndTxnHandler, TxnOffsetCommitHandler
 
 from streamguard.config import KafkaLog as Settings
 from streamguard.logs.kafka import options
@@ -13,6 +14,8 @@ from streamguard.logs.kafka.assignor import TaskAssignor
 
 # A commit takes tens of milliseconds however much is in it.
 POLL_RECORDS = 50_000
+# How long the start of transactions may take: as long as a commit waits for its records.
+_BLOCK_MS = 30_000
 
 
 class _Unread:
@@ -55,12 +58,20 @@ class _Consumer(KafkaConsumer):  # type: ignore[misc]
 
 
 class _Producer(KafkaProducer):  # type: ignore[misc]
-    """One that tells when a request of its transactions was sent more than once."""
+    """One that tells when a request that ends a transaction, or carries its offsets, was sent more than once."""
 
-    @property
-    def has_resent(self) -> bool:
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.has_resent = False
         """Whether a copy of such a request may still be on its way to the broker."""
-        return False
+        manager = self._transaction_manager
+        self._enqueue = manager._enqueue_request  # noqa: SLF001
+        manager._enqueue_request = self._watch  # noqa: SLF001
+
+    def _watch(self, request: Any) -> None:
+        if request.is_retry and isinstance(request, (EndTxnHandler, TxnOffsetCommitHandler)):
+            self.has_resent = True
+        self._enqueue(request)
 
 
 class Clients:
@@ -93,6 +104,7 @@ class Clients:
         return _Producer(
             transactional_id=f"streamguard-{self.group}-{self.worker}",
             transaction_timeout_ms=self._settings.transaction_timeout_ms,
+            max_block_ms=_BLOCK_MS,
             **options.producer(self._settings),
         )
 

@@ -16,8 +16,11 @@ _MENDS: dict[type[Exception], str] = {
     kafka_errors.TransactionalIdAuthorizationFailedError: (
         "not allowed; grant Write and Describe on the transactional IDs that begin with streamguard-"
     ),
-    kafka_errors.ProducerFencedError: (
+    kafka_errors.FencedInstanceIdError: (
         "another worker of the same name has taken over; give each worker of a group its own log.worker"
+    ),
+    kafka_errors.ProducerFencedError: (
+        "the transaction was open for longer than log.transaction_timeout, or another worker has the same log.worker"
     ),
     kafka_errors.OffsetOutOfRangeError: (
         "records that were still to be read have been deleted by retention: raise retention.ms of the topic;"
@@ -29,8 +32,8 @@ _MENDS: dict[type[Exception], str] = {
 # Not to be tried again: someone must act first.
 _FINAL = (
     kafka_errors.AuthorizationError,
+    kafka_errors.FencedInstanceIdError,
     kafka_errors.OffsetOutOfRangeError,
-    kafka_errors.ProducerFencedError,
     kafka_errors.SaslAuthenticationFailedError,
     kafka_errors.UnsupportedVersionError,
 )

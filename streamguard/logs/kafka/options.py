@@ -14,6 +14,8 @@ def connection(settings: Settings) -> dict[str, Any]:
         "bootstrap_servers": list(settings.bootstrap_servers),
         "client_id": f"streamguard-{settings.group}",
         "security_protocol": security.protocol,
+        # Its default of 30 s is how long a worker would be away after the broker is back.
+        "reconnect_backoff_max_ms": 1000,
     }
     if security.protocol.endswith("SSL"):
         password = security.key_password

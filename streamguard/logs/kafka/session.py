@@ -44,24 +44,37 @@ class KafkaSession:
     """A consumer and a transactional producer that live and die together."""
 
     def __init__(self, clients: Clients) -> None:
+        self._clients = clients
         self._changes = _Changes()
         self._metadata: Any = None
-        topics = sorted(topic for group in clients.topic_groups for topic in group)
+        self._producer: Any = None
         with as_log_errors(f"cannot join group {clients.group!r}"):
             self._consumer = clients.consumer()
-            self._consumer.subscribe(topics, listener=self._changes)
-            # A leader shares out the partitions it knows of. Before their number is here that is none, and
-            # of the second rebalance, which then follows at once, one in a hundred hangs.
-            for topic in topics:
-                self._consumer.partitions_for_topic(topic)
-        self._clients = clients
-        self._producer = self._open_producer()
+        try:
+            with as_log_errors(f"cannot join group {clients.group!r}"):
+                self._subscribe()
+            self._producer = self._open_producer()
+        except BaseException:
+            self.close()
+            raise
+
+    def _subscribe(self) -> None:
+        topics = sorted(topic for group in self._clients.topic_groups for topic in group)
+        self._consumer.subscribe(topics, listener=self._changes)
+        # A leader shares out the partitions it knows of. Before their number is here that is none, and of the
+        # second rebalance, which then follows at once, one in a hundred hangs.
+        for topic in topics:
+            self._consumer.partitions_for_topic(topic)
 
     def _open_producer(self) -> Any:
         """Raise the epoch: whatever a former producer of this name has sent and is still on its way is refused."""
         with as_log_errors(f"cannot start transactions as {self._clients.worker!r}"):
             producer = self._clients.producer()
-            producer.init_transactions()
+            try:
+                producer.init_transactions()
+            except BaseException:
+                _abandon(producer)
+                raise
         return producer
 
     def poll(self, timeout_ms: int) -> Poll:
@@ -166,21 +179,23 @@ class KafkaSession:
         offsets back.
         """
         if self._producer.has_resent:
-            self._close_producer()
+            _abandon(self._producer)
             self._producer = self._open_producer()
 
     def close(self) -> None:
-        self._close_producer()
+        if self._producer is not None:
+            _abandon(self._producer)
         with suppress(kafka_errors.KafkaError):
             self._consumer.close(autocommit=False, timeout_ms=5000)
         with suppress(kafka_errors.KafkaError):
             self._clients.close()
 
-    def _close_producer(self) -> None:
-        # Zero seconds: whatever is not committed is to be lost, and an open transaction is aborted by the
-        # next producer of this name.
-        with suppress(kafka_errors.KafkaError):  # what it could not write within zero seconds, for one
-            self._producer.close(timeout=0)
+
+def _abandon(producer: Any) -> None:
+    # Zero seconds: whatever is not committed is to be lost, and an open transaction is aborted by the next
+    # producer of this name.
+    with suppress(kafka_errors.KafkaError):  # what it could not write within zero seconds, for one
+        producer.close(timeout=0)
 
 
 def _check(futures: Sequence[Any]) -> None:
