@@ -25,3 +25,7 @@ class UnusableError(LogError):
 
 class CommitLostError(LogError):
     """A transaction did not commit, or nobody can say whether it did: go back to what is committed."""
+
+
+class FencedError(CommitLostError):
+    """Another worker of the same name has taken over; or a request of our own arrived late."""

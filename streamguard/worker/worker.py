@@ -11,7 +11,7 @@ import structlog
 
 from streamguard.config import Config
 from streamguard.core.records import Batch, Output, Stream, TopicPartition
-from streamguard.errors import LogError, UnusableError
+from streamguard.errors import FencedError, LogError, UnusableError
 from streamguard.logs.interface import Committed, Log, Record, Session
 from streamguard.worker.ending import Ending, totals
 from streamguard.worker.holding import Holding
@@ -32,6 +32,8 @@ _HEADER_BYTES = 65_536
 # A broker that restarts is away for a minute or so; one that is away longer is a matter for people.
 _OUTAGE_S = 300.0
 _BACKOFF_MAX_S = 10.0
+# A late request of our own looks the same, once.
+_FENCES_MAX = 3
 
 
 @dataclass(slots=True)
@@ -55,6 +57,7 @@ class Worker:
         self._holding = Holding(config.join, clock.now_s)
         self._committed: dict[TopicPartition, int] = {}
         self._is_stopping = False
+        self._fenced_s: list[float] = []
         self._is_settled = True
         self._snapshot_s = 0.0
         self._idle = IdleClock(config.join.idle_after_ms)
@@ -95,6 +98,7 @@ class Worker:
             except UnusableError:
                 raise
             except LogError as error:
+                self._give_way(error)
                 if self.progress.commits > commits:
                     failures = 0
                 if failures == 0:
@@ -109,6 +113,18 @@ class Worker:
                 self._clock.sleep_s(min(float(2 ** min(failures, 10)) / 2, _BACKOFF_MAX_S))
             else:
                 return
+
+    def _give_way(self, error: LogError) -> None:
+        """End where another worker of the same name takes over again and again: that would go on for ever."""
+        now_s = self._clock.now_s()
+        self._fenced_s = [each for each in self._fenced_s if now_s - each < _OUTAGE_S]
+        if isinstance(error, FencedError):
+            self._fenced_s.append(now_s)
+        if len(self._fenced_s) >= _FENCES_MAX:
+            raise UnusableError(
+                f"another worker of the same name, {self._name!r}, has taken over {_FENCES_MAX} times in"
+                f" {_OUTAGE_S / 60:.0f} minutes: give each worker of a group its own log.worker ({error})"
+            ) from error
 
     def _serve(self, on_progress: Callable[[Progress], None] | None, *, until_end: bool) -> None:
         """One session, from joining the group to leaving it."""

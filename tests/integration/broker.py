@@ -60,9 +60,9 @@ def running(
     """The bootstrap address and the process of a broker that keeps its records in `data`."""
     libs = jars()
     data.mkdir(parents=True, exist_ok=True)
-    port = _free_port(port or 0)
+    port = free_port(port or 0)
     config, output = data / "server.properties", data / "kafka.log"
-    settings = _properties(data, port, _free_port()) | dict(properties or {})
+    settings = _properties(data, port, free_port()) | dict(properties or {})
     config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     java = ["java", "-Xmx512m", "-cp", f"{libs}/*"]
     storage = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", CLUSTER_ID, "-c", str(config)]
@@ -126,10 +126,12 @@ def _properties(data: Path, port: int, controller_port: int) -> dict[str, str]:
         "group.initial.rebalance.delay.ms": "0",
         # Tests that kill members must not wait long until the group notices.
         "group.min.session.timeout.ms": "1000",
+        # The coordinator looks only so often for transactions that are past their timeout; default 10 s.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
     }
 
 
-def _free_port(wanted: int = 0) -> int:
+def free_port(wanted: int = 0) -> int:
     """The wanted port, or any; another's broker there would otherwise look like ours."""
     with closing(socket.socket()) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

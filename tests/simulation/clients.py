@@ -169,7 +169,7 @@ class Consumer:
     def resume(self, *partitions: Any) -> None:
         self._paused.difference_update(TopicPartition(*each) for each in partitions)
 
-    def committed(self, partition: Any, metadata: bool) -> Any:  # noqa: ARG002, FBT001 - kafka-python's own
+    def committed(self, partition: Any, metadata: bool, timeout_ms: int = 0) -> Any:  # noqa: ARG002, FBT001 - kafka-python's own
         place = TopicPartition(*partition)
         while True:
             try:

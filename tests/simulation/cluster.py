@@ -120,7 +120,7 @@ class Cluster:
         self.pending: dict[tuple[str, TopicPartition], list[Transaction]] = {}
         self.on_commit: Callable[[str, TopicPartition, Committed | None, Committed], None] | None = None
         self.may_commit: Callable[[str, Any], None] = lambda _group, _member: None
-        self._timeout_s = transaction_timeout_s
+        self.timeout_s = transaction_timeout_s
 
     def create(self, topic: TopicInfo) -> None:
         """Make a topic, if it is not there."""
@@ -219,7 +219,7 @@ class Cluster:
             raise errors.ConcurrentTransactionsError
         if producer.open is None:
             opened = producer.open = Transaction()
-            self.world.after(self._timeout_s, lambda: self._time_out(producer, opened))
+            self.world.after(self.timeout_s, lambda: self._time_out(producer, opened))
         return producer.open
 
     def _time_out(self, producer: Producer, transaction: Transaction) -> None:

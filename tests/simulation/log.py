@@ -26,7 +26,12 @@ class Clients:
     topic_groups: Sequence[Sequence[str]]
     worker: str
     instance: str | None
+    transaction_timeout_s: float
     group: str = "g"
+
+    def now_s(self) -> float:
+        """Virtual time."""
+        return self.cluster.world.now_s
 
     def consumer(self) -> Consumer:
         """A member of the group, not subscribed yet."""
@@ -61,9 +66,9 @@ class SimulatedLog:
 
     def session(self, group: str, topic_groups: Sequence[Sequence[str]], worker: str) -> KafkaSession:
         assert group == "g"
-        return KafkaSession(
-            self.clients(self.cluster, self.members, self.network, topic_groups, worker, self.instance)  # type: ignore[arg-type]
-        )
+        timeout_s = self.cluster.timeout_s
+        made = self.clients(self.cluster, self.members, self.network, topic_groups, worker, self.instance, timeout_s)
+        return KafkaSession(made)  # type: ignore[arg-type]
 
     def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:
         assert not follow

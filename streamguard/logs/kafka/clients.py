@@ -1,12 +1,20 @@
 """kafka-python's two clients, as a session wants them."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import kafka
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import OffsetSpec
-from kafka.producer.transaction_manager import EndTxnHandler, TxnOffsetCommitHandler
+from kafka.errors import KafkaTimeoutError
+from kafka.net.compat import KafkaNetClient
+from kafka.protocol.producer import (
+    AddOffsetsToTxnRequest,
+    AddPartitionsToTxnRequest,
+    EndTxnRequest,
+    TxnOffsetCommitRequest,
+)
 
 from streamguard.config import KafkaLog as Settings
 from streamguard.logs.kafka import options
@@ -16,6 +24,7 @@ from streamguard.logs.kafka.assignor import TaskAssignor
 POLL_RECORDS = 50_000
 # How long the start of transactions may take: as long as a commit waits for its records.
 _BLOCK_MS = 30_000
+_OF_TRANSACTIONS = AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, TxnOffsetCommitRequest
 
 
 class _Unread:
@@ -57,21 +66,57 @@ class _Consumer(KafkaConsumer):  # type: ignore[misc]
             self._fetcher._next_partition_records = None  # noqa: SLF001
 
 
+class _Client(KafkaNetClient):  # type: ignore[misc]
+    """A producer's connections, which note when a request of a transaction was lost on its way."""
+
+    has_lost = False
+
+    def send(self, node_id: Any, request: Any, **options: Any) -> Any:
+        """As `KafkaNetClient.send`."""
+        future = super().send(node_id, request, **options)
+        if isinstance(request, _OF_TRANSACTIONS):
+            # Errors of the connection alone: what the broker answers has arrived.
+            future.add_errback(self._note)
+        return future
+
+    def _note(self, _error: object) -> None:
+        self.has_lost = True
+
+
 class _Producer(KafkaProducer):  # type: ignore[misc]
-    """One that tells when a request that ends a transaction, or carries its offsets, was sent more than once."""
+    """One that waits no longer than a transaction may last, and tells when a request may arrive late."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.has_resent = False
-        """Whether a copy of such a request may still be on its way to the broker."""
-        manager = self._transaction_manager
-        self._enqueue = manager._enqueue_request  # noqa: SLF001
-        manager._enqueue_request = self._watch  # noqa: SLF001
+        super().__init__(kafka_client=_Client, **options)
 
-    def _watch(self, request: Any) -> None:
-        if request.is_retry and isinstance(request, (EndTxnHandler, TxnOffsetCommitHandler)):
-            self.has_resent = True
-        self._enqueue(request)
+    @property
+    def has_resent(self) -> bool:
+        """Whether a request of a transaction was lost; it was sent again, and the first may arrive yet."""
+        return bool(self._sender._client.has_lost)  # noqa: SLF001
+
+    def send_offsets_to_transaction(self, offsets: Any, group_metadata: Any) -> None:
+        """As `KafkaProducer.send_offsets_to_transaction`, within the transaction's time."""
+        self._wait(self._transaction_manager.send_offsets_to_transaction(offsets, group_metadata))
+
+    def commit_transaction(self) -> None:
+        """As `KafkaProducer.commit_transaction`, within the transaction's time.
+
+        kafka-python 3.0.12 waits for ever where the connection is known to be broken when the commit begins.
+        """
+        self._wait(self._transaction_manager.begin_commit())
+
+    def _wait(self, result: Any) -> None:
+        self._sender.wakeup()
+        if not result.wait(self.config["transaction_timeout_ms"]):
+            raise KafkaTimeoutError("no answer within log.transaction_timeout")
+
+    def close(self, timeout: float | None = None, null_logger: bool = False) -> None:  # noqa: FBT001, FBT002
+        """As `KafkaProducer.close`; without time, the client's own thread is ended as well."""
+        try:
+            super().close(timeout, null_logger)
+        finally:
+            if timeout == 0:
+                self._sender.force_close()
 
 
 class Clients:
@@ -81,8 +126,13 @@ class Clients:
         self.group = group
         self.worker = worker
         self.topic_groups = topic_groups
+        self.transaction_timeout_s = settings.transaction_timeout_ms / 1000
         self._settings = settings
         self._admin: KafkaAdminClient | None = None
+
+    def now_s(self) -> float:
+        """The time, on a clock that never goes back."""
+        return time.monotonic()
 
     def consumer(self) -> KafkaConsumer:
         """A member of the group, not subscribed yet."""

@@ -3,8 +3,8 @@
 The guards against kafka-python's traps (docs/design.md, "Kafka"): rebalance listeners run on the client's
 own thread, so ours only notes that something changed; the group metadata is held as it was at
 assignment, since the live one forgets its generation when the member is evicted; every future of a
-transaction is looked at before and after the commit, since a commit can report success for a transaction
-that was lost; and a producer is never used again after a failure.
+transaction is looked at before the commit, since that can report success for a transaction that was lost
+or is not whole; and a producer is never used again after a failure, nor after a request that may come late.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,10 +17,13 @@ from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata
 
 from streamguard.core.records import Batch, TopicPartition
-from streamguard.errors import CommitLostError, LogError
+from streamguard.errors import CommitLostError, FencedError, LogError
 from streamguard.logs.interface import Committed, Poll, Record
 from streamguard.logs.kafka.clients import POLL_RECORDS, Clients
 from streamguard.logs.kafka.errors import as_log_errors
+
+# While the broker is away the client would wait for as long as that takes.
+_OFFSETS_MS = 15_000
 
 
 class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -113,7 +116,7 @@ class KafkaSession:
         result = {}
         with as_log_errors("cannot read the group's offsets"):
             for each in partitions:
-                found = self._consumer.committed(kafka.TopicPartition(*each), metadata=True)
+                found = self._consumer.committed(kafka.TopicPartition(*each), metadata=True, timeout_ms=_OFFSETS_MS)
                 if found is not None and found.offset >= 0:
                     result[each] = Committed(found.offset, found.metadata or "")
         return result
@@ -153,16 +156,25 @@ class KafkaSession:
 
     def commit(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
         member = self._member()
+        began_s = self._clients.now_s()
+        try:
+            self._write(records, offsets, member)
+        except FencedError as error:
+            if self._clients.now_s() - began_s < self._clients.transaction_timeout_s:
+                raise
+            raise CommitLostError(f"the commit took longer than log.transaction_timeout: {error}") from error
+        self._outrun_copies()
+
+    def _write(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed], member: Any) -> None:
         with as_log_errors("cannot commit", CommitLostError):
             self._producer.begin_transaction()
             futures = [send(self._producer, record) for record in records]
             if offsets:
                 self._producer.send_offsets_to_transaction(_theirs(offsets), member)
-            self._producer.flush(timeout=30)
+            self._producer.flush(timeout=self._clients.transaction_timeout_s)
             _check(futures)
+            # Nothing is left to be written: a batch that failed under the commit would let it report success.
             self._producer.commit_transaction()
-            _check(futures)
-        self._outrun_copies()
 
     def _member(self) -> Any:
         """Whom the group must still know for a commit to count; raises `CommitLostError` where it cannot."""
@@ -173,7 +185,7 @@ class KafkaSession:
         return metadata
 
     def _outrun_copies(self) -> None:
-        """After a commit of which a request was sent twice: a copy that comes late must find a newer epoch.
+        """After a commit of which a request was lost and sent again: the first, if it arrives, must find a newer epoch.
 
         It would otherwise count for the transaction that is open by then, commit the half of it, or move its
         offsets back.
