@@ -1,6 +1,9 @@
-"""How long a worker takes to start, to restore and to stop: `python -m benchmarks.restart [--waiting N]`.
+"""How long a worker takes to start, to restore and to stop, by how much waits.
 
-Starts Apache Kafka, lets a worker read so many predictions whose labels never come, and starts another.
+    python -m benchmarks.restart --waiting 10000 100000 1000000
+
+For each number, starts Apache Kafka, lets a worker read so many predictions whose labels never come, and starts
+another.
 """
 
 import argparse
@@ -10,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -36,12 +40,29 @@ def load(log: Log, waiting: int) -> None:
         log.append(records)
 
 
-def timed_start(path: Path) -> tuple[float, float, float]:
-    """Seconds from start to the assignment, from there to restored, and from SIGTERM to exit."""
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Seconds from start to the assignment, from there to restored, and from SIGTERM to exit; records restored."""
+
+    assigned: float
+    restored: float
+    stopped: float
+    held: int
+
+
+def timed_start(path: Path) -> Start:
+    """Start a worker, wait until it has restored its state, and end it."""
     environment = os.environ | {"STREAMGUARD_LOGGING__LEVEL": "info"}
     began = time.monotonic()
-    process = subprocess.Popen(["streamguard", "run", str(path)], stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        ["streamguard", "run", str(path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
     assigned = restored = 0.0
+    held = 0
     for line in process.stderr or ():
         event = json.loads(line)
         if event["event"] == "partitions_assigned":
@@ -50,30 +71,41 @@ def timed_start(path: Path) -> tuple[float, float, float]:
                 restored = assigned
         if event["event"] == "state_restored":
             restored = time.monotonic()
-            print(f"restored {event['held']:,} records")
+            held = event["held"]
         if restored:
             break
     time.sleep(2)
     stopping = time.monotonic()
     process.send_signal(signal.SIGTERM)
     process.communicate()
-    return assigned - began, restored - assigned, time.monotonic() - stopping
+    return Start(assigned - began, restored - assigned, time.monotonic() - stopping, held)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--waiting", type=int, default=200_000)
-    waiting = parser.parse_args().waiting
+def measure(waiting: int) -> Start:
+    """On a broker of its own."""
     with tempfile.TemporaryDirectory() as name, kafka(Path(name), None) as address:
         settings = {"kind": "kafka", "bootstrap_servers": address, "group": "restart"}
         log = opened(settings)
         load(log, waiting)
         log.close()
         path = config(Path(name), "restart", settings)
-        subprocess.run(["streamguard", "run", str(path), "--until-end"], check=True)
-        start, restore, stop = timed_start(path)
-        print(f"start to assignment {start:.2f} s, restore {restore:.2f} s, SIGTERM to exit {stop:.2f} s")
+        subprocess.run(["streamguard", "run", str(path), "--until-end"], check=True, stdout=subprocess.DEVNULL)
+        return timed_start(path)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--waiting", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    print("  waiting  restored  start to assignment  restore  records/s  SIGTERM to exit")
+    for waiting in parser.parse_args().waiting:
+        start = measure(waiting)
+        rate = start.held / start.restored if start.restored else 0
+        print(
+            f"{waiting:>9,} {start.held:>9,} {start.assigned:>18.2f} s {start.restored:>6.2f} s {rate:>10,.0f}"
+            f" {start.stopped:>14.2f} s",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ class Tasks:
             for number, each in self.monitors.items()
             if not each.restoring and each.partition in assigned and each.is_at(committed)
         }
+        kept = self.own
         try:
             self._open(session, assigned, committed)
         except UnusableError as error:
@@ -51,8 +52,7 @@ class Tasks:
                 raise LogError("the group has gone on without this worker while it was restoring") from error
             raise
         self._begin_restore(session)
-        names = sorted(f"{each.topic}-{each.partition}" for each in assigned)
-        _log.info("partitions_assigned", partitions=names, restoring=self.restoring_count)
+        _log.info("partitions_assigned", partitions=_names(assigned), kept=_names(kept), restoring=self.restoring_count)
 
     def _open(
         self, session: Session, assigned: frozenset[TopicPartition], committed: dict[TopicPartition, Committed]
@@ -141,3 +141,7 @@ class Tasks:
         """The partitions of all tasks."""
         joins = {partition for task in self.joins.values() for partition in task.partitions}
         return joins | {task.partition for task in self.monitors.values()}
+
+
+def _names(partitions: Iterable[TopicPartition]) -> list[str]:
+    return sorted(f"{each.topic}-{each.partition}" for each in partitions)

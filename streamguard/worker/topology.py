@@ -79,9 +79,9 @@ def prepare(config: Config, log: Log) -> Topology:
             f"topic {config.outcomes_topic!r} has {target_count} partitions, and outcomes.partitions is"
             f" {config.outcomes.partitions}: set that to {target_count}, or name a new outcomes and state topic"
         )
-    _create_ours(config, log, found, target_count)
-    rejected = log.topics([config.rejected_topic])[config.rejected_topic]
-    return replace(derive(config, predictions.partitions, target_count), rejected_bytes=rejected.max_record_bytes)
+    ours = _create_ours(config, log, found, target_count)
+    rejected_bytes = ours[config.rejected_topic].max_record_bytes
+    return replace(derive(config, predictions.partitions, target_count), rejected_bytes=rejected_bytes)
 
 
 def _inputs(config: Config, found: dict[str, TopicInfo]) -> tuple[TopicInfo, TopicInfo]:
@@ -108,7 +108,8 @@ def _check_retention(config: Config, topic: TopicInfo) -> None:
         )
 
 
-def _create_ours(config: Config, log: Log, found: dict[str, TopicInfo], target_count: int) -> None:
+def _create_ours(config: Config, log: Log, found: dict[str, TopicInfo], target_count: int) -> dict[str, TopicInfo]:
+    """Those that are missing; returns all of them. What another worker makes at this moment is as we would make it."""
     inputs = [found[name] for name in (config.predictions.topic, config.labels.topic)]
     largest = max(_REJECTED_BYTES, *(2 * (topic.max_record_bytes or 0) for topic in inputs))
     count = inputs[0].partitions
@@ -131,6 +132,7 @@ def _create_ours(config: Config, log: Log, found: dict[str, TopicInfo], target_c
             f"topic {state.name!r} must be compacted and have {target_count} partitions, as many as"
             f" {config.outcomes_topic!r}"
         )
+    return {topic.name: found.get(topic.name, topic) for topic in ours}
 
 
 def derive(config: Config, source_count: int, target_count: int) -> Topology:

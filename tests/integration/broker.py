@@ -151,14 +151,15 @@ def _last_line(output: Path) -> str:
 def _wait_until_up(bootstrap: str, process: subprocess.Popen[bytes], output: Path) -> None:
     deadline = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < deadline:
-        if _answers(bootstrap):
+        if answers(bootstrap):
             return
         time.sleep(0.1)
     state = f"did not answer within {START_S} s" if process.poll() is None else "ended at its start"
     raise BrokerUnavailableError(f"Kafka {state}: {_last_line(output)}")
 
 
-def _answers(bootstrap: str) -> bool:
+def answers(bootstrap: str) -> bool:
+    """Whether a broker there is up."""
     host, port = bootstrap.split(":")
     try:
         # Cheap, and quiet, where nobody listens yet.

@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,6 +30,7 @@ from streamguard.worker.worker import Clock, Worker
 
 PARTITIONS = 4
 PATIENCE_S = 60
+PIECE = 100_000
 COMMAND = [sys.executable, "-c", "from streamguard.cli import main; main()"]
 
 # Two outcomes partitions: crc32 puts these names on one each.
@@ -168,7 +170,9 @@ class Job:
 
     def append(self, log: Log, records: Iterable[Record]) -> None:
         """Write records of `predictions` and `labels` to this job's topics."""
-        log.append([self.mine(record) for record in records])
+        rest = (self.mine(record) for record in records)
+        while piece := list(islice(rest, PIECE)):
+            log.append(piece)
 
     def mine(self, record: Record) -> Record:
         """The record, on this job's topic."""
@@ -177,18 +181,12 @@ class Job:
     @contextmanager
     def worker(self, config: Path, *options: str) -> Iterator[Process]:
         """A worker process, killed at the end if it is still there."""
-        said = self.directory / f"{uuid4().hex[:8]}.log"
-        printed = said.with_suffix(".out")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGUARD_")}
-        with said.open("w") as errors, printed.open("w") as output:
-            popen = subprocess.Popen(
-                [*COMMAND, "run", str(config), *options], stdout=output, stderr=errors, text=True, env=environment
-            )
+        process = start(config, *options, said=self.directory / f"{uuid4().hex[:8]}.log")
         try:
-            yield Process(popen, said, printed)
+            yield process
         finally:
-            popen.kill()
-            popen.wait()
+            process.popen.kill()
+            process.popen.wait()
 
     def run_to_end(self, config: Path | None = None) -> Results:
         """One worker, `--until-end`."""
@@ -200,9 +198,9 @@ class Job:
     def results(self, process: Process) -> Results:
         """What is on the topics, and what this process says of the group."""
         with self.open() as log:
-            return _results(log, self, process.lines[:2])
+            return results_of(log, self, process.lines[:2])
 
-    def expected(self, records: Sequence[Record]) -> Results:
+    def expected(self, records: Iterable[Record]) -> Results:
         """The same records on an embedded log, in one go."""
         path = self.directory / f"{self.name}.db"
         config = parse(self.settings({"kind": "embedded", "path": str(path), "group": self.name}))
@@ -213,12 +211,23 @@ class Job:
             self.append(log, records)
             worker = Worker(config, log, "expected", Clock(time.monotonic, time.sleep))
             worker.run(until_end=True)
-            return _results(log, self, account(worker)[:2])
+            return results_of(log, self, account(worker)[:2])
         finally:
             log.close()
 
 
-def _results(log: Log, job: Job, counts: list[str]) -> Results:
+def start(config: Path, *options: str, said: Path) -> Process:
+    """A worker process that logs to `said`."""
+    printed = said.with_suffix(".out")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGUARD_")}
+    with said.open("w") as errors, printed.open("w") as output:
+        command = [*COMMAND, "run", str(config), *options]
+        popen = subprocess.Popen(command, stdout=output, stderr=errors, text=True, env=environment)
+    return Process(popen, said, printed)
+
+
+def results_of(log: Log, job: Job, counts: list[str]) -> Results:
+    """What is on the topics of this log."""
     rejected = f"streamguard-{job.name}-rejected"
     return Results(_rows(log, f"{job.name}-alerts"), _rows(log, rejected), counts)
 
@@ -236,6 +245,25 @@ def _rows(log: Log, topic: str) -> list[tuple[Any, ...]]:
 def counted(line: str) -> Counter[str]:
     """A line of the closing account, as numbers."""
     return Counter({name: int(count.replace(",", "")) for count, name in re.findall(r"([\d,]+) ([a-z]+)", line)})
+
+
+def differences(found: Results, expected: Results) -> list[str]:
+    """What is missing, more than once, or not as it should be; a line each."""
+    lines = [
+        f"{title} {name}: {len(rows)}, the first {rows[0]!r:.600}"
+        for name in ("alerts", "rejected")
+        for title, rows in _unequal(getattr(found, name), getattr(expected, name))
+    ]
+    lines += [f"repeated alert {each}" for each, times in Counter(found.alert_ids).items() if times > 1]
+    pairs = zip_longest(found.counts, expected.counts)
+    return lines + [f"counts: {mine!r}, expected {other!r}" for mine, other in pairs if mine != other]
+
+
+def _unequal(found: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> Iterator[tuple[str, list[Any]]]:
+    mine, other = Counter(found), Counter(expected)
+    for title, rows in (("lost", list((other - mine).elements())), ("too many", list((mine - other).elements()))):
+        if rows:
+            yield title, rows
 
 
 def check_same(found: Results, expected: Results) -> None:

@@ -143,7 +143,8 @@ class Clients:
             # once, without a rebalance for the others.
             group_instance_id=settings.worker,
             session_timeout_ms=settings.session_timeout_ms,
-            heartbeat_interval_ms=min(3000, settings.session_timeout_ms // 3),
+            # Who stays learns of a rebalance by its heartbeat, and until all have, none goes on.
+            heartbeat_interval_ms=min(1000, settings.session_timeout_ms // 3),
             max_poll_records=POLL_RECORDS,
             partition_assignment_strategy=(TaskAssignor(self.topic_groups),),
             **options.consumer(settings),
