@@ -58,11 +58,19 @@ def running(
     data: Path, *, port: int | None = None, properties: Mapping[str, str] | None = None
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The bootstrap address and the process of a broker that keeps its records in `data`."""
+    port = free_port(port or 0)
+    with launched(data, port, properties or {}) as (process, output):
+        wait_until_up(f"127.0.0.1:{port}", process, output)
+        yield f"127.0.0.1:{port}", process
+
+
+@contextmanager
+def launched(data: Path, port: int, properties: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """The process of a broker that is about to come up, and where its log is."""
     libs = jars()
     data.mkdir(parents=True, exist_ok=True)
-    port = free_port(port or 0)
     config, output = data / "server.properties", data / "kafka.log"
-    settings = _properties(data, port, free_port()) | dict(properties or {})
+    settings = _properties(data, port, free_port()) | dict(properties)
     config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     java = ["java", "-Xmx512m", "-cp", f"{libs}/*"]
     storage = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", CLUSTER_ID, "-c", str(config)]
@@ -73,8 +81,7 @@ def running(
             raise BrokerUnavailableError(f"Kafka cannot format {data}: {_last_line(output)}")
         process = subprocess.Popen([*leash, *java, "kafka.Kafka", str(config)], stdout=log, stderr=log)
     try:
-        _wait_until_up(f"127.0.0.1:{port}", process, output)
-        yield f"127.0.0.1:{port}", process
+        yield process, output
     finally:
         process.kill()
         process.wait()
@@ -148,7 +155,8 @@ def _last_line(output: Path) -> str:
     return lines[-1] if lines else f"it says nothing; see {output.with_name('server.properties')}"
 
 
-def _wait_until_up(bootstrap: str, process: subprocess.Popen[bytes], output: Path) -> None:
+def wait_until_up(bootstrap: str, process: subprocess.Popen[bytes], output: Path) -> None:
+    """Raise `BrokerUnavailableError` where it does not come up."""
     deadline = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < deadline:
         if answers(bootstrap):

@@ -1,76 +1,24 @@
 """What is done to workers, broker and network while records flow: each fault by name, and an order of them."""
 
 import signal
-import subprocess
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
-from typing import Any
 
-from tests.integration.broker import answers, free_port, running
+from tests.integration.cluster import Broker, Network
 from tests.integration.crew import Crew
-from tests.integration.proxy import ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT, Proxy, proxied
+from tests.integration.proxy import ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT, Proxy
 
 # The defaults. A broker that restarts must not take longer than a transaction may (docs/reliability.md).
 SESSION_S = 15.0
 TRANSACTION_S = 10.0
 LOOK_S = 2.0
-BROKER_S = 60
 WORK_S = 40
 HIT_S = 10
 NORMAL = ("a", "b", "c")
 
 LOG_SETTINGS = {"session_timeout": f"{SESSION_S * 1000:.0f}ms", "transaction_timeout": f"{TRANSACTION_S * 1000:.0f}ms"}
-PROPERTIES = {
-    # How often Kafka looks for transactions that have timed out; ten seconds, unless it is told otherwise.
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": f"{LOOK_S * 1000:.0f}",
-}
-
-
-@dataclass(slots=True)
-class Broker:
-    """The broker as a process that can be ended and started again, on the same ports and records."""
-
-    address: str
-    process: "subprocess.Popen[bytes]"
-    output: Path
-
-    def start_again(self) -> None:
-        """Wait until it answers."""
-        with self.output.open("ab") as log:
-            self.process = subprocess.Popen(self.process.args, stdout=log, stderr=log)
-        deadline = time.monotonic() + BROKER_S
-        while not answers(self.address):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the broker did not come back; see {self.output}")
-            time.sleep(0.1)
-
-    def end(self, number: signal.Signals) -> None:
-        """By this signal."""
-        self.process.send_signal(number)
-        try:
-            self.process.wait(BROKER_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-@contextmanager
-def behind_proxy(data: Path) -> Iterator[tuple[Proxy, Broker]]:
-    """A broker, and a proxy before it."""
-    port, listener = free_port(), free_port()
-    with Proxy(listener) as proxy:
-        properties = proxied(port, listener, proxy) | PROPERTIES
-        with running(data, port=port, properties=properties) as (address, process):
-            broker = Broker(address, process, data / "kafka.log")
-            try:
-                yield proxy, broker
-            finally:
-                broker.end(signal.SIGKILL)
 
 
 @dataclass(slots=True)
@@ -78,8 +26,8 @@ class Scene:
     """All that faults are done to."""
 
     crew: Crew
-    broker: Broker
-    proxy: Proxy
+    brokers: list[Broker]
+    network: Network
     random: Random
     killed: int = 0
     missed: Counter[str] = field(default_factory=Counter)
@@ -96,14 +44,23 @@ class Scene:
         """Let workers work for a while; short times are as likely as long ones."""
         self.crew.wait(shortest * (longest / shortest) ** self.random.random())
 
-    def network(self, name: str, begin: Callable[[], Any], shortest: float = 1.0, longest: float = 5.0) -> None:
+    def break_network(
+        self, name: str, begin: Callable[[Proxy], object], shortest: float = 1.0, longest: float = 5.0
+    ) -> None:
         """A network fault that the proxy counts under this name, until it has hit something; none after it."""
-        before = self.proxy.counts[name]
-        begin()
+        before = self.network.counts[name]
+        self.network.each(begin)
         self.work_on(shortest, longest)
-        if not self.crew.wait(HIT_S, lambda: self.proxy.counts[name] > before):
+        if not self.crew.wait(HIT_S, lambda: self.network.counts[name] > before):
             self.missed[name] += 1
-        self.proxy.heal()
+        self.network.heal()
+
+    def broker_away(self, number: signal.Signals) -> None:
+        """One of the brokers is ended and started again."""
+        broker = self.random.choice(self.brokers)
+        broker.end(number)
+        self.work_on(0.1, 3 if len(self.brokers) == 1 else 15)
+        broker.start_again()
 
     def stop_and_go(self, names: Iterable[str], seconds: float) -> None:
         """SIGSTOP, and SIGCONT."""
@@ -160,73 +117,73 @@ def scale(scene: Scene) -> None:
 
 def broker_stop(scene: Scene) -> None:
     """The broker is ended by SIGTERM and started again."""
-    scene.broker.end(signal.SIGTERM)
-    scene.work_on(0.1, 3)
-    scene.broker.start_again()
+    scene.broker_away(signal.SIGTERM)
 
 
 def broker_kill(scene: Scene) -> None:
     """The broker is killed and started again on what it has written."""
-    scene.broker.end(signal.SIGKILL)
-    scene.work_on(0.1, 3)
-    scene.broker.start_again()
+    scene.broker_away(signal.SIGKILL)
 
 
 def transaction_timeout(scene: Scene) -> None:
     """Workers sleep in the middle of a commit for longer than a transaction may last, and not their sessions."""
     api = scene.random.choice((ADD_OFFSETS, TXN_OFFSET_COMMIT, END_TXN))
     scene.victim()
-    before = scene.proxy.requests[api]
+    before = scene.network.requests[api]
     # Held back by the network for so long that one is found waiting for the answer.
-    scene.proxy.delay(TRANSACTION_S / 2, api)
-    if not scene.crew.wait(HIT_S, lambda: scene.proxy.requests[api] > before):
+    scene.network.each(lambda proxy: proxy.delay(TRANSACTION_S / 2, api))
+    if not scene.crew.wait(HIT_S, lambda: scene.network.requests[api] > before):
         scene.missed["transaction_timeout"] += 1
     scene.stop_and_go(list(scene.crew.running), TRANSACTION_S + LOOK_S + 0.5)
-    scene.proxy.heal()
+    scene.network.heal()
 
 
 def end_txn_delay(scene: Scene) -> None:
     """Commits and aborts reach the broker late: sometimes in time, sometimes after the transaction's."""
     seconds = scene.random.choice((TRANSACTION_S / 3, TRANSACTION_S * 2))
-    scene.network("delay", lambda: scene.proxy.delay(seconds, END_TXN), 3, 6)
+    scene.break_network("delay", lambda proxy: proxy.delay(seconds, END_TXN), 3, 6)
 
 
 def delay(scene: Scene) -> None:
     """All requests are late."""
-    scene.network("delay", lambda: scene.proxy.delay(scene.random.uniform(0.05, 0.8)))
+    seconds = scene.random.uniform(0.05, 0.8)
+    scene.break_network("delay", lambda proxy: proxy.delay(seconds))
 
 
 def drop(scene: Scene) -> None:
     """Requests and answers vanish."""
-    scene.network("drop", lambda: scene.proxy.drop(scene.random.choice((0.02, 0.2))))
+    share = scene.random.choice((0.02, 0.2))
+    scene.break_network("drop", lambda proxy: proxy.drop(share))
 
 
 def reset(scene: Scene) -> None:
     """Connections break in the middle of a frame."""
-    scene.network("reset", lambda: scene.proxy.reset(scene.random.choice((0.02, 0.1, 0.5))))
+    share = scene.random.choice((0.02, 0.1, 0.5))
+    scene.break_network("reset", lambda proxy: proxy.reset(share))
 
 
 def reset_all(scene: Scene) -> None:
     """All connections break at once."""
     scene.victim()
-    scene.proxy.reset_all()
+    scene.network.each(Proxy.reset_all)
 
 
 def half_open(scene: Scene) -> None:
     """Connections stay, and nothing comes through."""
-    scene.network("half_open", scene.proxy.half_open, 0.5, 3)
+    scene.break_network("half_open", Proxy.half_open, 0.5, 3)
 
 
 def throttle(scene: Scene) -> None:
     """A slow line."""
-    scene.network("throttle", lambda: scene.proxy.throttle(scene.random.choice((20_000, 200_000))), 2, 6)
+    rate = scene.random.choice((20_000, 200_000))
+    scene.break_network("throttle", lambda proxy: proxy.throttle(rate), 2, 6)
 
 
 def duplicate(scene: Scene) -> None:
     """The end of a transaction comes late, and again after its connection broke."""
     seconds = scene.random.uniform(0.1, TRANSACTION_S * 2)
     name = "duplicate_after_reset"
-    scene.network(name, lambda: scene.proxy.duplicate_after_reset(END_TXN, seconds), 1, 4)
+    scene.break_network(name, lambda proxy: proxy.duplicate_after_reset(END_TXN, seconds), 1, 4)
 
 
 OTHERS: tuple[Callable[[Scene], None], ...] = (

@@ -200,6 +200,14 @@ class Job:
         with self.open() as log:
             return results_of(log, self, process.lines[:2])
 
+    def written(self, log: Log) -> Iterator[Record]:
+        """What is on the inputs, as it was to be written: `append` names this job's topics again."""
+        for topic in ("predictions", "labels"):
+            for batch in log.read(f"{self.name}-{topic}"):
+                columns = zip(batch.keys, batch.values, batch.timestamps, strict=True)
+                for key, value, at_ms in columns:
+                    yield Record(topic, key, value, batch.source.partition, timestamp_ms=at_ms)
+
     def expected(self, records: Iterable[Record]) -> Results:
         """The same records on an embedded log, in one go."""
         path = self.directory / f"{self.name}.db"

@@ -121,9 +121,9 @@ class Proxy:
         self._loop.close()
 
 
-def proxied(port: int, listener: int, proxy: Proxy) -> dict[str, str]:
+def proxied(port: int, listener: int, proxy: Proxy, controller_port: int | None = None) -> dict[str, str]:
     """The properties of a broker on `port` that has clients who come by the proxy stay with it."""
-    controller = f"127.0.0.1:{free_port()}"
+    controller = f"{HOST}:{free_port() if controller_port is None else controller_port}"
     return {
         "controller.quorum.voters": f"1@{controller}",
         "listeners": f"PLAINTEXT://{HOST}:{port},PROXIED://{HOST}:{listener},CONTROLLER://{controller}",

@@ -16,7 +16,6 @@ from tempfile import mkdtemp
 from streamguard.worker.telemetry import configure_logging
 from tests.integration.crew import Crew
 from tests.integration.faults import OTHERS, kill
-from tests.integration.traffic import stream
 from tests.integration.trial import Trial, conclude, trial
 
 MINUTE_S = 60
@@ -37,8 +36,8 @@ def run(directory: Path, minutes: int, rate: int, seed: int, say: Callable[[str]
             say(f"{minute:3} min  {fault.__name__:<19} {state(running)}")
         settled_s = running.settle()
         results = running.finish()
+        running.compare(results)
     say(f"all was consumed {settled_s:.1f} s after the last record")
-    running.compare(results, stream(records, seed))
     say(running.report(results))
     return running
 

@@ -114,8 +114,9 @@ class KafkaSession:
 
     def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
         result = {}
-        with as_log_errors("cannot read the group's offsets"):
-            for each in partitions:
+        for each in partitions:
+            place = f"{each.topic}-{each.partition}"
+            with as_log_errors(f"cannot read the group's offset of {place} (a transaction may hang on the broker)"):
                 found = self._consumer.committed(kafka.TopicPartition(*each), metadata=True, timeout_ms=_OFFSETS_MS)
                 if found is not None and found.offset >= 0:
                     result[each] = Committed(found.offset, found.metadata or "")
