@@ -157,7 +157,9 @@ def kafka(data: Path, bootstrap: str | None) -> Iterator[str]:
 
 def main() -> None:
     """Run it all and compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.main_job", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--predictions", type=int, default=1_000_000)
     parser.add_argument("--bootstrap", help="use this broker, which has the records already or gets them")
     options = parser.parse_args()

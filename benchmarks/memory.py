@@ -20,7 +20,7 @@ def resident_bytes() -> int:
 
 def main() -> None:
     """Fill one join task and print bytes per waiting prediction."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("--predictions", type=int, default=1_000_000)
     count = parser.parse_args().predictions
     settings = {

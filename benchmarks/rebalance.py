@@ -155,7 +155,9 @@ def owners(workers: list[Worker]) -> dict[int, str]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.rebalance", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--waiting", type=int, default=200_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rate", type=int, default=400, help="predictions a second, each with a label")

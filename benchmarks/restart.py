@@ -95,7 +95,9 @@ def measure(waiting: int) -> Start:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.restart", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--waiting", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     print("  waiting  restored  start to assignment  restore  records/s  SIGTERM to exit")
     for waiting in parser.parse_args().waiting:

@@ -56,13 +56,15 @@ def run(
 
 def main() -> None:
     """Run it."""
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=2_000_000)
-    parser.add_argument("--kills", type=int, default=100)
+    parser = ArgumentParser(
+        prog="python -m tests.integration.schedule", description=__doc__, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--records", type=int, default=2_000_000, help="default %(default)s")
+    parser.add_argument("--kills", type=int, default=100, help="default %(default)s")
     parser.add_argument("--others", type=int, help="how often each other fault; default: one for 16 kills")
     parser.add_argument("--brokers", type=int, default=1, help="with three, each partition is on all of them")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", nargs="+", metavar="FAULT", choices=sorted(FAULTS), help="no others than these")
+    parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
+    parser.add_argument("--only", nargs="+", metavar="FAULT", choices=sorted(FAULTS), help=f"of {', '.join(FAULTS)}")
     options = parser.parse_args()
     logging.disable()
     configure_logging("error")

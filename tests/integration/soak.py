@@ -66,10 +66,12 @@ def memory(crew: Crew) -> str:
 
 def main() -> None:
     """Run it."""
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=int, default=60)
-    parser.add_argument("--rate", type=int, default=2_000, help="records a second")
-    parser.add_argument("--seed", type=int, default=1)
+    parser = ArgumentParser(
+        prog="python -m tests.integration.soak", description=__doc__, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=int, default=60, help="default %(default)s")
+    parser.add_argument("--rate", type=int, default=2_000, help="records a second; default %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
     options = parser.parse_args()
     logging.disable()
     configure_logging("error")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from streamguard.core.records import TopicPartition
-from streamguard.errors import CommitLostError, LogError
+from streamguard.errors import CommitLostError, FencedError, LogError
 from streamguard.logs.interface import Committed, Record, Session, TopicInfo
 from streamguard.logs.kafka import options
 from tests.integration.proxy import (
@@ -191,6 +191,22 @@ def test_another_takes_its_name(worker: Worker, place: Place) -> None:
     successor.commit()
     assert successor.position == 2
     successor.check()
+
+
+def test_another_takes_its_name_while_nothing_comes(worker: Worker, place: Place) -> None:
+    """The client knows by its heartbeat, and says nothing: an idle worker must not go on as if it were a member."""
+    successor = Worker(place)
+
+    def is_fenced() -> bool:
+        try:
+            worker.session.poll(50)
+        except FencedError:
+            return True
+        return False
+
+    wait_until(is_fenced)
+    successor.commit()
+    assert successor.position == 1
 
 
 def test_the_broker_is_away_during_a_commit(worker: Worker, place: Place) -> None:

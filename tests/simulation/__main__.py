@@ -7,9 +7,13 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import structlog
+from structlog.typing import EventDict
 
-from tests.simulation.checks import play
+from tests.simulation.checks import check, play
+from tests.simulation.run import Run
+from tests.simulation.scenario import Scenario
 from tests.simulation.variants import VARIANTS
+from tests.simulation.world import START_S
 
 CHUNK = 50
 
@@ -55,6 +59,19 @@ def many(first: int, count: int, jobs: int) -> bool:
     return not bad
 
 
+def again(seed: int) -> None:
+    """One seed, with the workers' log lines at their virtual time, and what was done to them."""
+    run = Run(Scenario(seed))
+
+    def stamped(_: object, __: str, event: EventDict) -> EventDict:
+        return {"at": round(run.world.now_s - START_S, 3), "worker": run.world.running, **event}
+
+    structlog.configure(processors=[stamped, structlog.processors.add_log_level, structlog.dev.ConsoleRenderer()])
+    print(run.scenario.describe())
+    check(run)
+    print(f"seed {seed}: all held")
+
+
 def caught(name: str, limit: int) -> tuple[int, str] | None:
     """The first seed that catches a broken variant, and how."""
     silence()
@@ -77,9 +94,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, metavar="SEED", help="this one alone, with the workers' log lines")
     parser.add_argument("--variants", action="store_true", help="the seed that catches each broken variant")
     arguments = parser.parse_args()
+    if arguments.seeds < 1 or arguments.first < 0 or arguments.jobs < 1 or (arguments.seed or 0) < 0:
+        parser.error("seeds and processes are counted from 1, and a seed is not negative")
     if arguments.seed is not None:
-        play(arguments.seed)
-        print(f"seed {arguments.seed}: all held")
+        again(arguments.seed)
         return
     if arguments.variants:
         found = {name: caught(name, arguments.seeds) for name in VARIANTS}

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
 
 from streamguard.core.note import Note
 from streamguard.core.records import TopicPartition
@@ -14,6 +17,8 @@ from tests.simulation.group import Group
 from tests.simulation.log import SimulatedLog
 from tests.simulation.scenario import BUSY_S, Scenario
 from tests.simulation.world import Process, World
+
+_log = structlog.get_logger("tests.simulation")
 
 PATIENCE_S = 120.0
 """Once everything is healed, the group must have caught up within so long."""
@@ -190,7 +195,11 @@ class Run:
         chosen = [kind for kind in kinds if chance.random() < 0.5]
         for kind in chosen:
             for _ in range(chance.randrange(6)):
-                self.world.at(start_s + chance.random() * BUSY_S, kind)
+                self.world.at(start_s + chance.random() * BUSY_S, partial(self._do, kind))
+
+    def _do(self, kind: Callable[[], None]) -> None:
+        _log.info(f"{kind.__name__.removeprefix('_')}_done")
+        kind()
 
     def _some_place(self) -> Place:
         return self.world.random.choice(self.places)

@@ -89,6 +89,17 @@ class Scenario:
         self.feed = [row for number in range(self.partitions) for row in _records(chance, number, rules)]
         self.feed.sort(key=lambda row: row[0])
 
+    def describe(self) -> str:
+        """The settings in a few lines."""
+        join = self.config.join
+        return (
+            f"{self.workers} workers ({'static' if self.is_static else 'dynamic'}), {self.partitions} partitions,"
+            f" {len(self.feed)} records, session {self.session_timeout_s:g} s,"
+            f" transaction {self.transaction_timeout_s:g} s\n"
+            f"join: before {join.before_ms}, after {join.after_ms}, disorder {join.disorder_ms}, idle after"
+            f" {join.idle_after_ms} ms, at most {join.max_waiting}\n{self.rates}"
+        )
+
 
 def _rates(chance: Random) -> Rates:
     """Each kind of fault is there or not, and rare or frequent, so that none hides behind another."""

@@ -21,12 +21,15 @@ class Process:
     """How it has ended, if by an error."""
 
 
+START_S = 1000.0
+
+
 @dataclass(slots=True)
 class World:
     """The clock, chance, and everything that is still to happen, in order."""
 
     seed: int
-    now_s: float = 1000.0
+    now_s: float = START_S
     random: Random = field(init=False)
     _events: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _numbers: "count[int]" = field(default_factory=count)
@@ -35,6 +38,11 @@ class World:
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)  # noqa: S311 - a schedule, not a secret
+
+    @property
+    def running(self) -> str | None:
+        """The name of the process that runs now."""
+        return None if self._running is None else self._running.name
 
     def at(self, time_s: float, action: Callable[[], None]) -> None:
         """Let something happen then."""
