@@ -65,11 +65,17 @@ class MonitorTask:
         self.counts = {"outcomes": 0, "released": 0, "unwatched": 0, "rejected": 0, "alerts": 0}
         self._full: set[str] = set()
         self._sizes: Counter[str] = Counter()
+        self._obsolete: list[bytes] = []
 
     @property
     def merge(self) -> Merge:
         """What is held, and by whom."""
         return self._merge
+
+    @property
+    def has_obsolete(self) -> bool:
+        """Whether state of monitors that are gone, or mean something else now, is still to be deleted."""
+        return bool(self._obsolete)
 
     @property
     def segment_count(self) -> int:
@@ -109,7 +115,8 @@ class MonitorTask:
 
     def snapshot(self, position: int) -> list[Output]:
         """What has changed since the last snapshot, and the head that makes it one, at `position`."""
-        outputs = []
+        outputs = [Output(Stream.STATE, key, None, self.number) for key in self._obsolete]
+        self._obsolete = []
         for (name, values), segment in self._segments.items():
             if segment.is_changed:
                 segment.is_changed = False
@@ -133,7 +140,7 @@ class MonitorTask:
         """
         latest = {key: value for key, value in records if key is not None}
         head: dict[str, Any] | None = None
-        for value in latest.values():
+        for key, value in latest.items():
             if value is None:
                 continue  # deleted
             found = orjson.loads(value)
@@ -148,6 +155,9 @@ class MonitorTask:
             if monitor is not None and found["meaning"] == _meaning(monitor):
                 state = found["state"]
                 self._segments[name, values] = Segment(monitor, values, self._settings.cooldown_ms, state)
+            else:
+                # Else it would be gone on from when the setting is changed back.
+                self._obsolete.append(key)
         if head is None:
             self._segments.clear()
             return None

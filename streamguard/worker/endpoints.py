@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -21,6 +21,7 @@ from streamguard.worker.watchdog import Limits
 
 _log = structlog.get_logger("streamguard.worker")
 
+_CONNECTIONS_MAX = 32
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
 
@@ -122,7 +123,26 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, family: int, address: Any, answers: Mapping[str, Callable[[], Answer]]) -> None:
         self.address_family = family
         self.answers = answers
+        self._open: dict[socket.socket, None] = {}
+        self._lock = threading.Lock()
         super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Let the oldest connection go where there are too many: each takes a thread and a file descriptor."""
+        with self._lock:
+            if len(self._open) >= _CONNECTIONS_MAX:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with suppress(OSError):  # it has just gone by itself
+                    oldest.shutdown(socket.SHUT_RDWR)
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """The connection is over."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
     def server_bind(self) -> None:
         """Bind, without asking the DNS who we are."""

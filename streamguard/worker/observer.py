@@ -30,6 +30,9 @@ from streamguard.worker.watchdog import Place, Stalls
 # To ask where the partitions end is a round trip to a broker.
 _LOOK_S = 5.0
 _PUBLISH_S = 1.0
+# A member that does not come back holds a rebalance up for its session timeout; a group that says nothing for
+# much longer is no more there than one that cannot be reached.
+_ANSWER_S = 300.0
 
 
 class Observer:
@@ -44,6 +47,7 @@ class Observer:
         self._stalls = Stalls(topology.config.watchdog.stalled_after_ms)
         self._looked_s = self._published_s = -_LOOK_S
         self._is_member = False
+        self._left_s = board.now_s()
         self._behind: dict[tuple[str, int], int] = {}
 
     def joining(self) -> None:
@@ -51,7 +55,8 @@ class Observer:
         self._lose(State.JOINING, "waiting for the group to assign partitions")
 
     def rebalancing(self) -> None:
-        """The group takes its partitions back, to share them out anew."""
+        """The group takes its partitions back, to share them out anew. Raises `LogError` where that has no end."""
+        self._refuse_to_wait()
         if self._board.status.state is not State.REBALANCING:
             self._progress.rebalances += 1
             self._lose(State.REBALANCING, "the group is sharing its partitions out anew")
@@ -85,7 +90,9 @@ class Observer:
     def look(self, session: Session, tasks: Tasks, held_back: Collection[TopicPartition]) -> None:
         """After each turn. Raises `LogError` where the log does not answer, or a partition stalls."""
         if not self._is_member:
-            return  # polls bring nothing before the group has given an answer
+            # Polls bring nothing before the group has given an answer.
+            self._refuse_to_wait()
+            return
         now_s = self._board.pulse.since_s
         state = State.RESTORING if tasks.restoring_count else State.READY
         if now_s - self._looked_s >= _LOOK_S:
@@ -106,8 +113,13 @@ class Observer:
                 progress=self._progress.copy(),
             )
 
+    def _refuse_to_wait(self) -> None:
+        if not self._is_member and self._board.pulse.since_s - self._left_s > _ANSWER_S:
+            raise LogError(f"the group has assigned no partitions for {_ANSWER_S:.0f} s")
+
     def _lose(self, state: State, reason: str) -> None:
         self._is_member = False
+        self._left_s = self._board.pulse.since_s
         self._behind = {}
         self._board.status = Status(state, reason, caps=self._caps, progress=self._progress.copy())
 

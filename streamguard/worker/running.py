@@ -2,6 +2,7 @@
 
 import gc
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from streamguard.config import Config
 from streamguard.core.records import Fate
+from streamguard.errors import StreamguardError
 from streamguard.logs.opening import open_log
 from streamguard.worker.endpoints import serving
 from streamguard.worker.status import Board
@@ -32,7 +34,8 @@ _LINE_S = 10.0
 def worker_name(config: Config) -> str:
     """The configured name, else one of this process alone."""
     name = getattr(config.log, "worker", None)
-    return name or f"{socket.gethostname()}-{os.getpid()}"
+    # Containers may share both host name and process number.
+    return name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def run_worker(config: Config, *, until_end: bool, echo: Callable[[str], None]) -> None:
@@ -41,7 +44,12 @@ def run_worker(config: Config, *, until_end: bool, echo: Callable[[str], None]) 
     started_s = time.monotonic()
     board, limits = Board(time.monotonic), Limits.of(config)
     with serving(config.http, board, limits), watched(board, limits, os._exit):
-        worker = _work(config, board, until_end=until_end)
+        try:
+            worker = _work(config, board, until_end=until_end)
+        except StreamguardError as error:
+            # Said again in plain words by whoever called; where logs are gathered, this line is what they have.
+            _log.error("worker_failed", reason=str(error), exit_code=error.exit_code)
+            raise
     _log.info("worker_stopped", seconds=round(time.monotonic() - started_s, 3))
     for line in account(worker):
         echo(line)

@@ -60,6 +60,7 @@ class Tasks:
         predictions, labels = self._topology.inputs
         starts = session.starts(assigned)
         for partition in sorted(assigned):
+            self._check_count(partition)
             if partition.topic == predictions and partition.partition not in self.joins:
                 pair = (partition, TopicPartition(labels, partition.partition))
                 if pair[1] not in assigned:
@@ -68,6 +69,15 @@ class Tasks:
                 self.joins[join.number] = AssignedJoin.open(join, pair, committed, starts)
             elif partition.topic == self._topology.outcomes and partition.partition not in self.monitors:
                 self.monitors[partition.partition] = self._open_monitor(partition, committed, starts)
+
+    def _check_count(self, partition: TopicPartition) -> None:
+        is_input = partition.topic in self._topology.inputs
+        count = self._topology.source_count if is_input else self._topology.target_count
+        if partition.partition >= count:
+            raise UnusableError(
+                f"topic {partition.topic!r} has more partitions than the {count} that it had at the start: their number"
+                " is part of the results; see docs/operations.md"
+            )
 
     def _open_monitor(
         self,
@@ -84,14 +94,16 @@ class Tasks:
         start = starts[partition]
         found = committed.get(partition)
         if found is None:
-            return AssignedMonitor(task, partition, start, start, start)
+            # A first snapshot says where the outcomes begin.
+            return AssignedMonitor(task, partition, start, start, start, is_changed=True)
         try:
             resume = task.restore(records)
         except (ValueError, KeyError, TypeError) as error:
             raise UnusableError(
                 f"state topic {self._topology.topic(Stream.STATE)!r}, partition {partition.partition}: {error}"
             ) from None
-        low = start if resume is None else resume.low
+        # Without a snapshot all outcomes are needed: less would be another state without a word.
+        low = 0 if resume is None else resume.low
         if low < start:
             raise UnusableError(
                 f"{partition.topic}-{partition.partition}: outcomes from offset {low} on are still needed, and"
@@ -105,6 +117,8 @@ class Tasks:
         opened = AssignedMonitor(task, partition, found.offset, low, low if resume is None else resume.position)
         if low < found.offset:
             opened.restoring[partition] = found.offset
+        # What is read again is in no snapshot: without one, retention would remove it some day.
+        opened.is_changed = opened.snapshot_position < found.offset or task.has_obsolete
         return opened
 
     def _begin_restore(self, session: Session) -> None:

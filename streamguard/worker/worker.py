@@ -32,6 +32,8 @@ _HEADER_BYTES = 65_536
 # A broker that restarts is away for a minute or so; one that is away longer is a matter for people.
 _OUTAGE_S = 300.0
 _BACKOFF_MAX_S = 10.0
+# A session that lasted longer had a log to talk to, also where there was nothing to commit.
+_LASTED_S = 150.0
 # A late request of our own looks the same, once.
 _FENCES_MAX = 3
 
@@ -90,7 +92,7 @@ class Worker:
 
         Raises `LogError` when the log stays out of reach for five minutes, and `UnusableError` at once.
         """
-        failures, worked_s = 0, self._clock.now_s()
+        failures, worked_s, failed_s = 0, self._clock.now_s(), 0.0
         while not self._is_stopping:
             commits = self.progress.commits
             try:
@@ -99,7 +101,9 @@ class Worker:
                 raise
             except LogError as error:
                 self._give_way(error)
-                if self.progress.commits > commits:
+                former_s, failed_s = failed_s, self._clock.now_s()
+                # Where the log is away no session lasts that long without an error.
+                if self.progress.commits > commits or failed_s - former_s > _LASTED_S:
                     failures = 0
                 if failures == 0:
                     # The outage counts from here: a log that was merely quiet has committed nothing either.
@@ -122,8 +126,9 @@ class Worker:
             self._fenced_s.append(now_s)
         if len(self._fenced_s) >= _FENCES_MAX:
             raise UnusableError(
-                f"another worker of the same name, {self._name!r}, has taken over {_FENCES_MAX} times in"
-                f" {_OUTAGE_S / 60:.0f} minutes: give each worker of a group its own log.worker ({error})"
+                f"this worker was taken for replaced {_FENCES_MAX} times in {_OUTAGE_S / 60:.0f} minutes: either"
+                f" another worker of the same name, {self._name!r}, is running, then give each its own log.worker;"
+                f" or requests of its own came late, then look at the network ({error})"
             ) from error
 
     def _serve(self, on_progress: Callable[[Progress], None] | None, *, until_end: bool) -> None:

@@ -60,19 +60,17 @@ class Check:
     # The logs.
 
     def records(self, topic: str, number: int) -> Batch:
-        """What a reader of committed records sees in one partition."""
+        """What a reader of committed records has seen in one partition, with what retention has removed since."""
         place = TopicPartition(topic, number)
-        partition: Partition = self.run.cluster.partitions[place]
+        partition = self.run.cluster.partitions[place]
         if partition.undecided:
             raise ViolationError(f"{place}: a transaction is still open")
-        whole = Partition(partition.entries, 0, partition.end)
+        whole = Partition(self.run.written(place), 0, partition.end)
         return batch(place, *whole.read(0, 1 << 60, is_committed=True))
 
     def input(self, side: Input, number: int) -> Batch:
-        """An input as it was written, what retention has removed included."""
-        place = TopicPartition(self.topology.inputs[side], number)
-        whole = Partition(self.run.written(place), 0, self.run.cluster.partitions[place].end)
-        return batch(place, *whole.read(0, 1 << 60, is_committed=True))
+        """An input, whole."""
+        return self.records(self.topology.inputs[side], number)
 
     def note(self, side: Input, number: int) -> Note | None:
         """What the group has committed last."""
@@ -170,8 +168,8 @@ class Check:
             task = MonitorTask(number, self.topology.monitor)
             found = alerts_of(task.step(outcomes))
             alerts += found
-            if segments(restored) != segments(task):
-                raise ViolationError(f"monitor {number}: restored {segments(restored)}, expected {segments(task)}")
+            if remembered(restored) != remembered(task):
+                raise ViolationError(f"monitor {number}: restored {remembered(restored)}, expected {remembered(task)}")
             if not task.merge.late_count:  # a partition that had been silent: what is late depends on when it spoke
                 self._watched(number, outcomes, found)
         written = self.records(self.topology.topic(Stream.ALERTS), 0)
@@ -230,9 +228,10 @@ def unkeyed(source: TopicPartition, values: Sequence[bytes | None], offsets: Seq
     )
 
 
-def segments(task: MonitorTask) -> dict[str, Any]:
-    """What a monitor task knows of each segment, as it would be written."""
-    return {repr(key): orjson.loads(orjson.dumps(each.snapshot())) for key, each in task._segments.items()}
+def remembered(task: MonitorTask) -> dict[str, Any]:
+    """What a monitor task knows, as it would be written."""
+    segments = {repr(key): orjson.loads(orjson.dumps(each.snapshot())) for key, each in task._segments.items()}
+    return {**segments, "counts": task.counts, "late": task.merge.late_count, "held": task.merge.held_count}
 
 
 def numbered(values: Sequence[bytes | None]) -> list[bytes | None]:

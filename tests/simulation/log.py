@@ -39,7 +39,7 @@ class Clients:
 
     def producer(self) -> Producer:
         """A producer whose transactions are not initialised yet."""
-        return Producer(self.cluster, self.members, self.network, f"streamguard-g-{self.worker}")
+        return Producer(self.cluster, self.members, self.network, f"streamguard-g/{self.worker}")
 
     def high_watermarks(self, partitions: Iterable[Any]) -> dict[Any, int]:
         """Where partitions end, with what is not committed yet."""

@@ -1,15 +1,18 @@
 """One run: workers of one group, everything that goes wrong, and then the checks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 
+import orjson
 import structlog
 
+from streamguard.core.join import Input
 from streamguard.core.note import Note
-from streamguard.core.records import TopicPartition
+from streamguard.core.records import Output, TopicPartition
 from streamguard.errors import LogError, UnusableError
-from streamguard.logs.interface import Committed, TopicInfo
+from streamguard.logs.interface import Committed, Session, TopicInfo
+from streamguard.worker.assigned import AssignedJoin
 from streamguard.worker.worker import Clock, Worker
 from tests.simulation.cluster import Cluster, Entry, Transaction
 from tests.simulation.faults import Network, Rates
@@ -52,6 +55,8 @@ class Run:
     """Every idle advance that was ever committed."""
     removed: dict[TopicPartition, list[Entry]] = field(default_factory=dict)
     deaths: int = 0
+    displaced: int = 0
+    """Workers that took themselves for replaced: nobody has their name, requests of their own came late."""
     commits: int = 0
     held: int = 0
     """The most that a join task has held."""
@@ -162,11 +167,29 @@ class Run:
             if self.is_ending and not until_end:
                 return
             place.worker = Worker(scenario.config, log, name, Clock(lambda: self.world.now_s, self.world.sleep))
+            self._demand_proof(place.worker)
             place.worker.run(until_end=until_end)
 
         process = self.world.start(name, serve)
         place.process = place.network.process = process
         self._watch(place, process)
+
+    def _demand_proof(self, worker: Worker) -> None:
+        """An input's time advances without a record only where the worker stands at its end."""
+        advance = worker._idle.advance
+
+        def proven(joins: Collection[AssignedJoin], session: Session, now_s: float) -> list[Output]:
+            before = [(join, side, join.task.clock_ms(side)) for join in joins for side in Input]
+            outputs = advance(joins, session, now_s)
+            for join, side, clock_ms in before:
+                end = self.cluster.partitions[join.partitions[side]].end
+                if join.task.clock_ms(side) > clock_ms and join.positions[side] < end:
+                    raise ViolationError(
+                        f"{join.partitions[side]} was taken for idle at {join.positions[side]} of {end}"
+                    )
+            return outputs
+
+        worker._idle.advance = proven  # type: ignore[method-assign]
 
     def _watch(self, place: Place, process: Process) -> None:
         """The supervisor: start again what has failed."""
@@ -181,10 +204,11 @@ class Run:
             if not isinstance(error, LogError) or (isinstance(error, UnusableError) and "same name" not in str(error)):
                 raise ViolationError(f"a worker failed: {type(error).__name__}: {error}") from error
             self.deaths += 1
+            self.displaced += isinstance(error, UnusableError)
             self.world.after(self.world.random.random() * 3, lambda: self._start(place))
 
     def written(self, place: TopicPartition) -> list[Entry]:
-        """All that was ever written to an input."""
+        """All that was ever written to a partition, but for what compaction has removed."""
         return self.removed.get(place, []) + self.cluster.partitions[place].entries
 
     # What goes wrong.
@@ -242,14 +266,23 @@ class Run:
             place.network.is_cut = False
 
     def _retain(self) -> None:
-        """Retention goes as far as the notes allow: a restart must not need what is before."""
+        """Retention goes as far as notes and snapshots allow: a restart must not need what is before."""
         for (_, place), committed in self.cluster.offsets.items():
             if committed.metadata and not self.cluster.pending.get(("g", place)):
-                partition = self.cluster.partitions[place]
-                before = list(partition.entries)
-                partition.truncate(Note.decode(committed.metadata).low)
-                gone = [each for each in before if each.offset < partition.start]
-                self.removed.setdefault(place, []).extend(gone)
+                self._truncate(place, Note.decode(committed.metadata).low)
+        config = self.scenario.config
+        for place in self.cluster.partitions:
+            if place.topic == config.state_topic:
+                visible, _ = self.cluster.partitions[place].read(0, 1 << 60, is_committed=True)
+                heads = [found for each in visible if (found := orjson.loads(each.value or b"{}")).get("stream") == {}]
+                if heads:
+                    self._truncate(TopicPartition(config.outcomes_topic, place.partition), heads[-1]["state"]["low"])
+
+    def _truncate(self, place: TopicPartition, offset: int) -> None:
+        partition = self.cluster.partitions[place]
+        before = list(partition.entries)
+        partition.truncate(offset)
+        self.removed.setdefault(place, []).extend(each for each in before if each.offset < partition.start)
 
     def _compact(self) -> None:
         for place, partition in self.cluster.partitions.items():

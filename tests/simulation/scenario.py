@@ -84,7 +84,7 @@ class Scenario:
         # The narrow window of a busy partition fits under the cap; what is read ahead of it does not.
         is_tight = rules[0] + rules[1] <= 1000 and rules[2] <= 50
         targets = chance.randint(1, min(2, self.partitions))
-        self.config = config(*rules, idle_after_ms, targets, 60 if is_tight else 1000)
+        self.config = config(*rules, idle_after_ms, targets, 32 if is_tight else 1000)
         self.rates = _rates(chance)
         self.feed = [row for number in range(self.partitions) for row in _records(chance, number, rules)]
         self.feed.sort(key=lambda row: row[0])

@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from streamguard.core.join import Input, JoinTask
+from streamguard.core.monitor import MonitorTask
 from streamguard.core.note import Note
-from streamguard.core.records import Output, TopicPartition
+from streamguard.core.outcomes import read_outcomes
+from streamguard.core.records import Batch, Output, TopicPartition
 from streamguard.core.waiting import Side
 from streamguard.logs.interface import Committed, Poll, Record
 from streamguard.logs.kafka import session as session_module
 from streamguard.logs.kafka.session import KafkaSession
 from streamguard.worker.assigned import AssignedJoin, AssignedMonitor
+from streamguard.worker.idle import IdleClock
 from tests.simulation.clients import Consumer, Producer
 from tests.simulation.log import Clients
 
@@ -187,6 +190,44 @@ def restored_by_last_record(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(KafkaSession, "position", lambda self, partition: self.__dict__["seen"].get(partition, 0))
 
 
+def cap_unchecked(patch: pytest.MonkeyPatch) -> None:
+    """A join task takes whatever comes."""
+    step = JoinTask.step
+
+    def boundless(self: JoinTask, *batches: Batch | None) -> list[Output]:
+        self._settings = replace(self._settings, held_max=1 << 30)
+        return step(self, *batches)
+
+    patch.setattr(JoinTask, "ahead", lambda _self, _room: None)
+    patch.setattr(JoinTask, "step", boundless)
+
+
+def idle_unproven(patch: pytest.MonkeyPatch) -> None:
+    """An input is idle although there are records to be read."""
+    patch.setattr(IdleClock, "_is_idle", lambda *_: True)
+
+
+def idle_while_open(patch: pytest.MonkeyPatch) -> None:
+    """An open transaction counts as idleness."""
+    patch.setattr(KafkaSession, "high_watermarks", KafkaSession.ends)
+
+
+def never_snapshot(patch: pytest.MonkeyPatch) -> None:
+    """Monitors write no state: what retention removes from the outcomes is gone."""
+    patch.setattr(AssignedMonitor, "snapshot", lambda _: [])
+
+
+def late_counted_twice(patch: pytest.MonkeyPatch) -> None:
+    """A restart counts again what was late before its snapshot."""
+    patch.setattr(MonitorTask, "refill", _refill)
+
+
+def _refill(self: MonitorTask, batch: Batch) -> None:
+    for index, value in enumerate(batch.values):
+        record = read_outcomes(value)
+        self._merge.refill(self._rows(record), batch.offsets[index])
+
+
 VARIANTS: dict[str, Break] = {
     each.__name__: each
     for each in (
@@ -209,5 +250,10 @@ VARIANTS: dict[str, Break] = {
         task_kept_regardless,
         snapshot_ahead,
         restored_by_last_record,
+        cap_unchecked,
+        idle_unproven,
+        idle_while_open,
+        never_snapshot,
+        late_counted_twice,
     )
 }

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import kafka
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import OffsetSpec
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import FencedInstanceIdError, KafkaTimeoutError
 from kafka.net.compat import KafkaNetClient
 from kafka.protocol.producer import (
     AddOffsetsToTxnRequest,
@@ -39,11 +40,31 @@ class _Unread:
 class _Consumer(KafkaConsumer):  # type: ignore[misc]
     """One that takes what came between two polls, and reads on what was paused."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._fenced: FencedInstanceIdError | None = None
+        self._beat = self._coordinator._send_heartbeat_request  # noqa: SLF001
+        self._coordinator._send_heartbeat_request = self._watch_beat  # noqa: SLF001
+
     def poll(self, timeout_ms: int = 0, **options: Any) -> Any:
-        """As `KafkaConsumer.poll`, guarded against two of its traps."""
+        """As `KafkaConsumer.poll`, guarded against three of its traps."""
         self._keep_join()
         self._unpark()
-        return super().poll(timeout_ms, **options)
+        found = super().poll(timeout_ms, **options)
+        if self._fenced is not None:
+            raise self._fenced
+        return found
+
+    async def _watch_beat(self) -> None:
+        """Note what kafka-python 3.0.12 only logs: that another member has this one's name now (T13).
+
+        `poll` would go on as if nothing had happened, and find nothing but itself to do.
+        """
+        try:
+            await self._beat()
+        except FencedInstanceIdError as error:
+            self._fenced = error
+            raise
 
     def _keep_join(self) -> None:
         """Let a join count that was completed between two polls.
@@ -153,7 +174,8 @@ class Clients:
     def producer(self) -> KafkaProducer:
         """A producer whose transactions are not initialised yet."""
         return _Producer(
-            transactional_id=f"streamguard-{self.group}-{self.worker}",
+            # No two groups' workers have one, however they are named.
+            transactional_id=f"streamguard-{quote(self.group, safe='')}/{quote(self.worker, safe='')}",
             transaction_timeout_ms=self._settings.transaction_timeout_ms,
             max_block_ms=_BLOCK_MS,
             **options.producer(self._settings),
