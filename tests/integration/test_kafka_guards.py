@@ -206,7 +206,7 @@ def test_another_takes_its_name_while_nothing_comes(worker: Worker, place: Place
 
     wait_until(is_fenced)
     successor.commit()
-    assert successor.position == 1
+    assert successor.position == 2
 
 
 def test_the_broker_is_away_during_a_commit(worker: Worker, place: Place) -> None:
