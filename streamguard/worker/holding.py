@@ -37,7 +37,7 @@ class Holding:
         """Step as much as fits under the task's caps, and hold the input back that runs ahead."""
         room = self._room
         try:
-            if join.task.ahead(2 * room) is None and all(len(batch) <= room for batch in batches):
+            if join.task.ahead(3 * room) is None and all(len(batch) <= room for batch in batches):
                 outputs = join.step(batches)
             else:
                 outputs = self._step_slowly(session, join, batches)
@@ -76,8 +76,12 @@ class Holding:
             if source is None:
                 break
             batch = rest.pop(source)
-            # The one that is behind may use the room that the other has left, and makes more by coming after.
-            size = max(1, min(room, self._settings.max_waiting - join.task.held_count))
+            # The one that is behind makes room by coming after, and needs some for that: the other leaves it.
+            spare = self._settings.max_waiting - join.task.held_count
+            furthest = join.task.ahead(self._settings.max_waiting + 1)
+            if furthest is not None and source == join.partitions[furthest]:
+                spare -= room
+            size = max(1, min(room, spare))
             if len(batch) > size:
                 rest[source] = after(batch, size)
                 batch = cut(batch, 0, size, batch.offsets[size])

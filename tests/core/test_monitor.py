@@ -270,3 +270,19 @@ def test_names_of_streams_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch
         watched.step(arrived(record(0, 0, at=2 * place, segments=names, sequence=place), start=place))
         assert len(watched._keys) <= 4
     assert watched.counts["released"] == 20
+
+
+def test_state_of_another_meaning_is_deleted() -> None:
+    """Else a setting that is changed, and much later changed back, would go on from what was long ago."""
+    watched = task(SPLIT)
+    watched.step(arrived(record(1, segments=("DE",))))
+    state = dict(state_of(watched, 1))
+    changed = task()
+    changed.restore(list(state.items()))
+    assert changed.has_obsolete
+    written = [(output.key, output.value) for output in changed.snapshot(1)]
+    assert sum(value is None for _, value in written) == 1
+    assert not changed.has_obsolete
+    back = task(SPLIT)
+    back.restore(list((state | dict(written)).items()))
+    assert back.segment_count == 0
