@@ -9,7 +9,7 @@ import pytest
 from streamguard.core.records import TopicPartition
 from streamguard.errors import CommitLostError, FencedError, LogError
 from streamguard.logs.interface import Committed, Record, Session, TopicInfo
-from streamguard.logs.kafka import options
+from streamguard.logs.kafka import KafkaSession, options
 from tests.integration.proxy import (
     ADD_OFFSETS,
     ADD_PARTITIONS,
@@ -191,6 +191,27 @@ def test_another_takes_its_name(worker: Worker, place: Place) -> None:
     successor.commit()
     assert successor.position == 2
     successor.check()
+
+
+def test_a_group_comes_to_rest(place: Place) -> None:
+    """T9: members that poll briefly, with other work between, need a generation for each that joins, and no more."""
+    log = place.open("worker")
+    log.create(TopicInfo(f"{place.name}-in", partitions=8))
+    sessions: list[KafkaSession] = []
+    for number in range(4):
+        opened = place.open(f"worker-{number}").session(place.name, [(f"{place.name}-in",)], f"worker-{number}")
+        place.stack.callback(opened.close)
+        sessions.append(opened)
+        given = dict.fromkeys(range(len(sessions)), 0)
+
+        def is_shared_out(given: dict[int, int] = given) -> bool:
+            for index, session in enumerate(sessions):
+                poll = session.poll(20)
+                given[index] = given[index] if poll.assigned is None else len(poll.assigned)
+            return sum(given.values()) == 8 and min(given.values()) > 0
+
+        wait_until(is_shared_out, 30)
+    assert sessions[-1]._metadata.generation_id <= len(sessions) + 1
 
 
 def test_another_takes_its_name_while_nothing_comes(worker: Worker, place: Place) -> None:

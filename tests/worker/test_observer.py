@@ -7,7 +7,7 @@ import pytest
 
 from streamguard.config import Config
 from streamguard.core.records import TopicPartition
-from streamguard.errors import CommitLostError
+from streamguard.errors import CommitLostError, LogError
 from streamguard.logs.embedded import EmbeddedLog
 from streamguard.logs.embedded.session import EmbeddedSession
 from streamguard.logs.interface import Committed, Poll, Record
@@ -64,6 +64,26 @@ class StuckSession(QuickSession):
 
     def resume(self, partitions: Collection[TopicPartition]) -> None:
         super().resume([each for each in partitions if each != STUCK])
+
+
+class BreakingSession(QuickSession):
+    """Its two hundredth poll fails: the connection broke, once."""
+
+    left = 200
+
+    def poll(self, timeout_ms: int) -> Poll:
+        self.left -= 1
+        if not self.left:
+            raise LogError("the connection broke")
+        return super().poll(timeout_ms)
+
+
+class SilentSession(QuickSession):
+    """The group never assigns anything."""
+
+    def poll(self, timeout_ms: int) -> Poll:
+        super().poll(timeout_ms)
+        return Poll()
 
 
 class FailingSession(QuickSession):
@@ -203,6 +223,22 @@ def test_an_outage_has_its_reason_and_the_loop_ticks_on(tmp_path: Path) -> None:
     assert len(outages) == len(seen) > 5
     assert all("'other'" in each.reason or "worker" in each.reason for each in outages)
     assert max(seconds for seconds, _ in seen) < Limits.of(settings).commit_s
+
+
+def test_a_quiet_worker_loses_sessions_now_and_then(tmp_path: Path) -> None:
+    """Without anything to commit, two losses with a long time of peace between them are not one outage."""
+    settings = config(tmp_path)
+    write(settings, [])
+    board = watch(settings, BreakingSession, HandClock(0.5), until_s=5000.0)
+    assert board.status.progress.sessions_lost > 4
+
+
+def test_a_group_that_says_nothing_is_an_outage(tmp_path: Path) -> None:
+    """A broker that went away after the session was opened is no more there than one that cannot be reached."""
+    settings = config(tmp_path)
+    write(settings, [])
+    board = watch(settings, SilentSession, HandClock(2.0), until_s=3000.0)
+    assert board.status.progress.sessions_lost > 4
 
 
 def test_a_partition_that_stalls_ends_the_worker_at_the_second_time(tmp_path: Path) -> None:
