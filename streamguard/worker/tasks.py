@@ -44,13 +44,7 @@ class Tasks:
             if not each.restoring and each.partition in assigned and each.is_at(committed)
         }
         kept = self.own
-        try:
-            self._open(session, assigned, committed)
-        except UnusableError as error:
-            # Who was put out of the group meanwhile holds old offsets against new state: that is no damage.
-            if session.committed(assigned) != committed:
-                raise LogError("the group has gone on without this worker while it was restoring") from error
-            raise
+        self._open(session, assigned, committed)
         self._begin_restore(session)
         _log.info("partitions_assigned", partitions=_names(assigned), kept=_names(kept), restoring=self.restoring_count)
 

@@ -16,6 +16,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 # kafka-python logs every fetch at DEBUG and every rebalance step at INFO; what matters we say ourselves.
 _KAFKA_LEVEL = logging.WARNING
 
+_SELDOM_S = 30.0
+
 _FIRST = ("timestamp", "level", "event")
 
 
@@ -81,6 +83,22 @@ def _route_kafka(stream: TextIO, level: int, shared: list[Processor], last: list
         kafka.removeHandler(former)
     # A commit of the worker before us is still being written out: the client waits for it, and all is well.
     handler.addFilter(lambda record: "UnstableOffsetCommitError" not in record.getMessage())
+    handler.addFilter(_Seldom())
     kafka.addHandler(handler)
     kafka.setLevel(level)
     kafka.propagate = False
+
+
+class _Seldom(logging.Filter):
+    """Lets each line of the client through once in half a minute: in an outage it says the same many times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_s: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        place = record.pathname, record.lineno
+        if record.created - self._told_s.get(place, -_SELDOM_S) < _SELDOM_S:
+            return False
+        self._told_s[place] = record.created
+        return True

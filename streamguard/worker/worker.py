@@ -57,6 +57,7 @@ class Worker:
         self._topology: Topology = prepare(config, log)
         self._tasks = Tasks(self._topology, log)
         self._holding = Holding(config.join, clock.now_s)
+        self._assigned: frozenset[TopicPartition] = frozenset()
         self._committed: dict[TopicPartition, int] = {}
         self._is_stopping = False
         self._fenced_s: list[float] = []
@@ -144,7 +145,7 @@ class Worker:
                 self._ending = Ending(topology, session)
             self._snapshot_s = self._clock.now_s()
             while not self._is_stopping:
-                self._turn(session)
+                self._turn_or_leave(session)
                 if on_progress is not None:
                     on_progress(self.progress)
                 if self._ending and self._is_settled and self._ending.is_reached(self._tasks, session):
@@ -156,6 +157,16 @@ class Worker:
         finally:
             self._board.enter(Phase.LEAVING)
             session.close()
+
+    def _turn_or_leave(self, session: Session) -> None:
+        """A turn. Who was put out of the group meanwhile holds old offsets against newer state: that is no damage."""
+        try:
+            self._turn(session)
+        except UnusableError as error:
+            found = session.committed(self._assigned)
+            if {partition: each.offset for partition, each in found.items()} != self._committed:
+                raise LogError("the group has gone on without this worker") from error
+            raise
 
     def _turn(self, session: Session) -> None:
         """One poll and one commit."""
@@ -175,6 +186,7 @@ class Worker:
 
     def _assign(self, session: Session, assigned: frozenset[TopicPartition]) -> None:
         committed = session.committed(assigned)
+        self._assigned = assigned
         self._committed = {partition: found.offset for partition, found in committed.items()}
         self._holding.clear()
         self._idle.reset()

@@ -9,7 +9,8 @@ import pytest
 pytestmark = pytest.mark.broker
 
 ROOT = Path(__file__).parents[2]
-FAULTS = ["kill", "reset", "transaction_timeout", "broker_kill", "zombie", "end_txn_delay"]
+# Not the broker: a single one that is killed may hang a transaction for good (docs/reliability.md).
+FAULTS = ["kill", "reset", "transaction_timeout", "zombie", "end_txn_delay"]
 LONGEST_S = 400
 
 

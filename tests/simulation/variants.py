@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from streamguard.core.join import Input, JoinTask
+from streamguard.core.merge import Merge
 from streamguard.core.monitor import MonitorTask
 from streamguard.core.note import Note
 from streamguard.core.outcomes import read_outcomes
@@ -17,6 +18,7 @@ from streamguard.logs.kafka import session as session_module
 from streamguard.logs.kafka.session import KafkaSession
 from streamguard.worker.assigned import AssignedJoin, AssignedMonitor
 from streamguard.worker.idle import IdleClock
+from streamguard.worker.worker import Worker
 from tests.simulation.clients import Consumer, Producer
 from tests.simulation.log import Clients
 
@@ -212,9 +214,9 @@ def idle_while_open(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(KafkaSession, "high_watermarks", KafkaSession.ends)
 
 
-def never_snapshot(patch: pytest.MonkeyPatch) -> None:
-    """Monitors write no state: what retention removes from the outcomes is gone."""
-    patch.setattr(AssignedMonitor, "snapshot", lambda _: [])
+def held_outcomes_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A snapshot does not say that outcomes before it are still held."""
+    patch.setattr(Merge, "low", lambda _self, position: position)
 
 
 def late_counted_twice(patch: pytest.MonkeyPatch) -> None:
@@ -226,6 +228,11 @@ def _refill(self: MonitorTask, batch: Batch) -> None:
     for index, value in enumerate(batch.values):
         record = read_outcomes(value)
         self._merge.refill(self._rows(record), batch.offsets[index])
+
+
+def put_out_is_damage(patch: pytest.MonkeyPatch) -> None:
+    """One who was put out of the group takes what it no longer understands for damage, and ends for good."""
+    patch.setattr(Worker, "_turn_or_leave", Worker._turn)
 
 
 VARIANTS: dict[str, Break] = {
@@ -253,7 +260,8 @@ VARIANTS: dict[str, Break] = {
         cap_unchecked,
         idle_unproven,
         idle_while_open,
-        never_snapshot,
+        held_outcomes_forgotten,
         late_counted_twice,
+        put_out_is_damage,
     )
 }

@@ -143,6 +143,17 @@ def test_kafka_python_is_heard_from_warnings_on() -> None:
     ]
 
 
+def test_kafka_python_says_the_same_once_in_a_while() -> None:
+    """In an outage it repeats itself many times a second; what it says at another place is heard."""
+    stream = io.StringIO()
+    configure_logging("info", stream=stream)
+    logger = logging.getLogger("kafka.net")
+    for number in range(100):
+        logger.warning("attempt %d", number)
+    logger.warning("another thing")
+    assert [line["message"] for line in lines(stream)] == ["attempt 0", "another thing"]
+
+
 def test_a_second_call_replaces_the_first() -> None:
     """Each line is written once, to where was said last."""
     first, second = io.StringIO(), io.StringIO()
