@@ -210,7 +210,7 @@ def idle_unproven(patch: pytest.MonkeyPatch) -> None:
 
 
 def idle_while_open(patch: pytest.MonkeyPatch) -> None:
-    """An open transaction counts as idleness."""
+    """Only what is stable counts as the end: an open transaction is idleness, or comes after the last outcome."""
     patch.setattr(KafkaSession, "high_watermarks", KafkaSession.ends)
 
 
