@@ -1,4 +1,4 @@
-"""What must hold at the end of a run: docs/reliability.md, "Laws"."""
+"""What must hold at the end of a run: docs/design.md, "Laws"."""
 
 from collections import Counter
 from collections.abc import Sequence
