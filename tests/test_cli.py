@@ -146,7 +146,8 @@ def test_interrupt_exits_with_130(tmp_path: Path) -> None:
     """Ctrl-C is no error to be explained, and a shell must see it as what it is."""
     pipe = tmp_path / "pipe.yaml"
     os.mkfifo(pipe)
-    call = [*COMMAND, "config", "check", str(pipe)]
+    # What a shell runs in the background ignores the signal, and so would its children.
+    call = ["env", "--default-signal=INT", *COMMAND, "config", "check", str(pipe)]
     # A FIFO opens for writing once somebody reads it: then the command is at work, and waits for text.
     with (
         subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=environment()) as process,
