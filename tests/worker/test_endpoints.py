@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -218,6 +218,18 @@ def test_a_silent_client_keeps_nobody_waiting() -> None:
         silent.send(b"GET /livez HTT")
         assert port is not None
         assert get(port, "/livez")[0] == 200
+
+
+def test_many_silent_clients_take_no_more_than_their_share() -> None:
+    """The oldest connection is let go: one client must not use up what the worker needs for its broker."""
+    with serving(Http(port=0), Board(time.monotonic), LIMITS) as port, ExitStack() as stack:
+        assert port is not None
+        address = "127.0.0.1", port
+        clients = [stack.enter_context(socket.create_connection(address, timeout=PATIENCE_S)) for _ in range(40)]
+        assert get(port, "/livez")[0] == 200
+        assert clients[0].recv(1) == b""
+        clients[-1].send(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert clients[-1].recv(12) == b"HTTP/1.0 200"
 
 
 def test_a_port_that_is_taken_is_named() -> None:
