@@ -119,6 +119,7 @@ def _listen(settings: Http, answers: Mapping[str, Callable[[], Answer]]) -> "_Se
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 64
 
     def __init__(self, family: int, address: Any, answers: Mapping[str, Callable[[], Answer]]) -> None:
         self.address_family = family
