@@ -2,22 +2,20 @@
 
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.broker import answers, free_port, launched, wait_until_up
+from tests.integration.broker import free_port, launched, wait_until_up
 from tests.integration.link import HOST
 from tests.integration.proxy import Proxy, proxied
 
 BROKER_S = 60
-PROPERTIES = {
-    # How often Kafka looks for transactions that have timed out; ten seconds, unless it is told otherwise.
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "2000",
-}
+LOOK_S = 2.0
+"""How often Kafka looks for transactions that have timed out; ten seconds, unless it is told otherwise."""
+PROPERTIES = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": f"{LOOK_S * 1000:.0f}"}
 
 
 @dataclass(slots=True)
@@ -32,11 +30,7 @@ class Broker:
         """Wait until it answers."""
         with self.output.open("ab") as log:
             self.process = subprocess.Popen(self.process.args, stdout=log, stderr=log)
-        deadline = time.monotonic() + BROKER_S
-        while not answers(self.address):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the broker did not come back; see {self.output}")
-            time.sleep(0.1)
+        wait_until_up(self.address, self.process, self.output)
 
     def end(self, number: signal.Signals) -> None:
         """By this signal."""

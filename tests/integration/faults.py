@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.integration.cluster import Broker, Network
+from tests.integration.cluster import LOOK_S, Broker, Network
 from tests.integration.crew import Crew
 from tests.integration.proxy import ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT, Proxy
 
-# The defaults. A broker that restarts must not take longer than a transaction may (docs/reliability.md).
+# The defaults of log.session_timeout and log.transaction_timeout.
 SESSION_S = 15.0
 TRANSACTION_S = 10.0
-LOOK_S = 2.0
 WORK_S = 40
 HIT_S = 10
 NORMAL = ("a", "b", "c")

@@ -1,6 +1,7 @@
 """What goes into a trial and what comes out: an endless stream, its feeder, a reader, the group's offsets."""
 
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
@@ -68,7 +69,7 @@ def _overtaken(records: Iterator[Record], random: Random) -> Iterator[Record]:
             yield due[1]
 
 
-class Watch(Thread):
+class Watch(Thread, ABC):
     """Something that goes on beside the workers until it is told to end; a broker that is away is waited for."""
 
     def __init__(self, bootstrap: str) -> None:
@@ -85,9 +86,9 @@ class Watch(Thread):
             except (KafkaError, OSError, RuntimeError, AssertionError):
                 self._ending.wait(AGAIN_S)
 
+    @abstractmethod
     def _work(self) -> None:
         """Work with clients of its own until told to end, or until they fail."""
-        raise NotImplementedError
 
     def end(self) -> None:
         """Stop, and wait for it."""

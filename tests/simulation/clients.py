@@ -252,7 +252,7 @@ class Producer:
         for record, future in held:
             batches.setdefault(self._cluster.place(record), []).append((record, future))
         for place, batch in batches.items():
-            error = None if self._error is None else self._error
+            error = self._error
             if error is None:
                 try:
                     self._produce(place, [record for record, _ in batch])

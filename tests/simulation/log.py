@@ -53,8 +53,6 @@ class Clients:
 class SimulatedLog:
     """One process's view of the cluster."""
 
-    clients = Clients
-
     def __init__(self, cluster: Cluster, members: Group, network: Network, instance: str | None) -> None:
         self.cluster, self.members, self.network, self.instance = cluster, members, network, instance
 
@@ -67,7 +65,7 @@ class SimulatedLog:
     def session(self, group: str, topic_groups: Sequence[Sequence[str]], worker: str) -> KafkaSession:
         assert group == "g"
         timeout_s = self.cluster.timeout_s
-        made = self.clients(self.cluster, self.members, self.network, topic_groups, worker, self.instance, timeout_s)
+        made = Clients(self.cluster, self.members, self.network, topic_groups, worker, self.instance, timeout_s)
         return KafkaSession(made)  # type: ignore[arg-type]
 
     def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:
