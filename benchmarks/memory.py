@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import resource
 from pathlib import Path
 
 from streamguard.config import parse
@@ -26,7 +27,7 @@ def main() -> None:
     settings = {
         "log": {"kind": "embedded", "path": "unused", "group": "g"},
         "predictions": {"fields": {"time": "timestamp"}},
-        "join": {"after": "2h"},
+        "join": {"after": "2h", "max_waiting": 2 * count, "max_waiting_bytes": 1 << 36},
         "monitors": [
             {"name": "fraud", "match": {"model": "fraud"}, "split_by": ["version"], "detectors": [{"type": "adwin"}]}
         ],
@@ -41,6 +42,7 @@ def main() -> None:
     waiting = task.counts(Input.PREDICTIONS)["waiting"]
     print(f"{waiting:,} waiting, {held / 1e6:.0f} MB, {held / waiting:.0f} bytes each")
     print(f"by the task's own estimate {task.held_bytes / 1e6:.0f} MB")
+    print(f"the process at its peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
 def _batch(start: int, size: int, count: int) -> Batch:

@@ -7,7 +7,8 @@ The map of this tree, in the order in which imports point (nothing imports what 
     core.losses, core.threshold, core.detectors, core.durations, core.windows
                         the checks, each over one stream of losses, and their settings
     config              the configuration, validated
-    core                pure: codec, waiting, join (stage one); outcomes; merge, segment, alerts, monitor (stage two)
+    core                pure: codec, skeleton, waiting, join (stage one); outcomes; merge, segment, alerts,
+                        monitor (stage two)
     logs                where records live: interface, embedded (SQLite), kafka
     worker              the loop between a log and the tasks
     demo                a story to try it all on

@@ -73,7 +73,7 @@ def test_check_sums_up_what_a_configuration_does(config: Path) -> None:
         "monitor all: absolute of all predictions; kswin (info)",
         (
             "memory: each input partition holds at most 5,000,000 records and 1,024 MiB, "
-            "enough for about 308 predictions a second with their labels over 2h1m"
+            "enough for about 344 predictions a second with their labels over 2h1m"
         ),
     ]
     assert (done.stderr, done.returncode) == ("", 0)

@@ -5,11 +5,13 @@ A reader is total: no bytes make it raise, and what it cannot use comes back wit
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from streamguard.core.fields import (
     CONVERSIONS,
@@ -23,7 +25,9 @@ from streamguard.core.fields import (
     parse_time_ms,
     pick,
 )
-from streamguard.core.records import Batch, Scalar
+from streamguard.core.records import Batch, Blobs, Scalar
+from streamguard.core.skeleton import Reading, Skeletons
+from streamguard.core.texts import Texts, padded
 
 _INTERNED_MAX = 4096
 _ROUTES_MAX = 100_000
@@ -31,6 +35,8 @@ _MODELS_NAMED_MAX = 100
 # A class or a number, not a document: an outcome must fit many times into a record.
 _VALUE_CHARS_MAX = 1024
 
+Ints = NDArray[np.int64]
+Objects = NDArray[np.object_]
 Target = tuple[int, tuple[str | None, ...]]
 """A monitor's number, and the values of the fields it splits by."""
 Route = tuple[Target, ...]
@@ -48,15 +54,44 @@ class Rejection:
 
 @dataclass(slots=True)
 class Columns:
-    """The readable records of one batch, in offset order, and the others with their reasons."""
+    """The readable records of one batch, in offset order, as columns of equal length."""
 
-    offsets: list[int] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-    values: list[Scalar] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    routes: list[Route] = field(default_factory=list)
-    rejections: list[Rejection] = field(default_factory=list)
+    offsets: Ints
+    times: Ints
+    ids: Texts
+    values: Objects
+    scores: NDArray[np.float64] | None
+    """None where there are none; NaN where one is not known."""
+    routes: Objects | None
+    """None for labels: their predictions have them."""
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @staticmethod
+    def concatenate(parts: "Sequence[Columns]") -> "Columns":
+        """All records of all parts, which are of one reader."""
+        scores = [part.scores for part in parts if part.scores is not None]
+        routes = [part.routes for part in parts if part.routes is not None]
+        return Columns(
+            np.concatenate([part.offsets for part in parts]),
+            np.concatenate([part.times for part in parts]),
+            Texts.concatenate([part.ids for part in parts]),
+            np.concatenate([part.values for part in parts]),
+            np.concatenate(scores) if scores else None,
+            np.concatenate(routes) if routes else None,
+        )
+
+    def take(self, index: Any) -> "Columns":
+        """The records that `index` selects: a slice, a mask or places."""
+        return Columns(
+            self.offsets[index],
+            self.times[index],
+            self.ids.take(index),
+            self.values[index],
+            None if self.scores is None else self.scores[index],
+            None if self.routes is None else self.routes[index],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +130,43 @@ class Reader:
         self._interned: dict[str, str] = {}
         self._unmonitored: dict[str, int] = {}
         self._get = self._getter()
+        self._skeletons = Skeletons(
+            self._read_one,
+            is_timed=mapping.time is not None,
+            max_ahead_ms=mapping.max_ahead_ms,
+            record_bytes=mapping.record_bytes,
+        )
 
-    def read(self, batch: Batch) -> Columns:
-        """The batch as columns; no bytes make this raise.
+    def read(self, batch: Batch) -> tuple[Columns, list[Rejection]]:
+        """The readable records of a batch, and the others with their reasons; no bytes make this raise."""
+        offsets = np.asarray(batch.offsets, np.int64)
+        times = np.asarray(batch.timestamps, np.int64)
+        parts = []
+        is_left = np.ones(len(batch), np.bool_)
+        for found in self._skeletons.read(Blobs.of(batch.values), times):
+            is_left[found.rows] = False
+            ends = np.cumsum(found.id_sizes)
+            parts.append(
+                Columns(
+                    offsets[found.rows],
+                    found.times,
+                    Texts(padded(found.ids), ends - found.id_sizes, found.id_sizes),
+                    found.values,
+                    None if self._mapping.score is None else found.scores,
+                    found.routes if self._watches else None,
+                )
+            )
+        left = np.flatnonzero(is_left)
+        rows, rejections = self._read_singly(batch, left.tolist()) if len(left) else ([], [])
+        if rows or not parts:
+            parts.append(self._columns(rows))
+        if len(parts) == 1:
+            return parts[0], rejections
+        columns = Columns.concatenate(parts)
+        return columns.take(np.argsort(columns.offsets, kind="stable")), rejections
+
+    def _read_singly(self, batch: Batch, places: list[int]) -> tuple[list[Row], list[Rejection]]:
+        """Records of a batch, one by one.
 
         The body of the loop is the common record: every field at the top level, of the usual type, its
         class and route seen before. Whatever is not that goes to `_read`, which decides alone.
@@ -106,10 +175,10 @@ class Reader:
         interned, routes = self._interned, self._routes
         ahead_max, bytes_max = self._mapping.max_ahead_ms, self._mapping.record_bytes
         id_chars_max, is_timed = self._mapping.request_id_chars, self._mapping.time is not None
-        columns = Columns()
         rows: list[Row] = []
-        for index, (raw, record_ms) in enumerate(zip(batch.values, batch.timestamps, strict=True)):
-            offset = batch.offsets[index]
+        rejections: list[Rejection] = []
+        for index in places:
+            raw, record_ms, offset = batch.values[index], int(batch.timestamps[index]), int(batch.offsets[index])
             try:
                 request_id, value, time_ms, *rest = get(loads(raw or b""))
                 if not is_timed:
@@ -129,14 +198,33 @@ class Reader:
             except (KeyError, TypeError, ValueError):
                 pass  # not the common record
             try:
-                rows.append(read(raw, record_ms, offset))
+                row = read(raw, record_ms, offset)
             except Unreadable as reason:
-                columns.rejections.append(Rejection(index, str(reason)))
-        if rows:
-            columns.offsets, columns.times, columns.ids, columns.values, columns.scores, columns.routes = map(
-                list, zip(*rows, strict=True)
-            )
-        return columns
+                rejections.append(Rejection(index, str(reason)))
+                continue
+            rows.append(row)
+            if self._watches and not row[5]:
+                self._count_unmonitored(orjson.loads(raw or b""))
+        return rows, rejections
+
+    def _read_one(self, raw: bytes, record_ms: int) -> Reading | None:
+        """One record, if it can be read and a monitor takes it."""
+        try:
+            _, time_ms, request_id, value, score, route = self._read(raw, record_ms, 0)
+        except Unreadable:
+            return None
+        return None if self._watches and not route else Reading(request_id, time_ms, value, score, route)
+
+    def _columns(self, rows: list[Row]) -> Columns:
+        offsets, times, ids, values, scores, routes = zip(*rows, strict=True) if rows else ((),) * 6
+        return Columns(
+            np.array(offsets, np.int64),
+            np.array(times, np.int64),
+            Texts.of(ids),
+            objects(values),
+            None if self._mapping.score is None else np.array(scores, np.float64),
+            objects(routes) if self._watches else None,
+        )
 
     def _getter(self) -> Callable[[Any], tuple[Any, ...]]:
         """All fields of a document in one call; raises KeyError where that cannot be had."""
@@ -217,12 +305,9 @@ class Reader:
             return ()
         found = dict(zip(self._route_paths, map(canonical, raw), strict=True))
         route = self._find_route(found)
-        if not route:
-            # Not remembered as a route: these are named to the user, so each must pass here.
-            self._count_unmonitored(document)
-            return route
-        # Only texts are remembered: 1, 1.0 and true are one key to a dict, and three segments.
-        if all(type(value) is str and len(value) <= SEGMENT_CHARS_MAX for value in raw):
+        # Not an empty one: whose it is is told to the user, so each must pass here. And only texts: 1, 1.0 and
+        # true are one key to a dict, and three segments.
+        if route and all(type(value) is str and len(value) <= SEGMENT_CHARS_MAX for value in raw):
             if len(self._routes) >= _ROUTES_MAX:
                 self._routes.clear()
             route = self._routes.setdefault(raw, route)
@@ -241,6 +326,13 @@ class Reader:
             for number, watch in enumerate(self._watches)
             if all(found[path] == wanted for path, wanted in watch.match)
         )
+
+
+def objects(values: Sequence[Any]) -> Objects:
+    """An array of just these objects: NumPy would look into them."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
 
 
 def _bad_id(request_id: object, mapping: Mapping) -> Unreadable:

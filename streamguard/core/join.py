@@ -8,17 +8,22 @@ note of a few dozen bytes beside each committed offset says from where on re-rea
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streamguard.core.codec import Columns, Mapping, Reader, Watch
 from streamguard.core.fields import TIME_MAX_MS
+from streamguard.core.index import NONE
 from streamguard.core.note import Note
-from streamguard.core.outcomes import NO_OFFSET, OutcomeWriter
+from streamguard.core.outcomes import NO_OFFSET, Half, OutcomeWriter
 from streamguard.core.records import Batch, Fate, Output
 from streamguard.core.rejected import rejected
-from streamguard.core.waiting import NEVER, Side
+from streamguard.core.waiting import NEVER, Ints, Side, Slots
+
+Rows = NDArray[np.intp]
 
 # Commit metadata may hold 4,096 bytes; an advance of an idle input costs about 30 of them.
 _FLOORS_MAX = 64
@@ -67,7 +72,13 @@ class JoinTask:
         horizon_ms = settings.before_ms + settings.after_ms
         reaches_ms = settings.after_ms, settings.before_ms
         self._sides = tuple(
-            Side(reach_ms=reach_ms, horizon_ms=horizon_ms, disorder_ms=settings.disorder_ms) for reach_ms in reaches_ms
+            Side(
+                reach_ms=reach_ms,
+                horizon_ms=horizon_ms,
+                disorder_ms=settings.disorder_ms,
+                with_scores=settings.predictions.score is not None and side is Input.PREDICTIONS,
+            )
+            for side, reach_ms in zip(Input, reaches_ms, strict=True)
         )
         self._readers = Reader(settings.predictions, settings.watches), Reader(settings.labels)
         self._positions = [0, 0]
@@ -77,6 +88,8 @@ class JoinTask:
         self._sequence = 0
         self._watermark_ms = NEVER
         self._announced_idle = False
+        self._is_replaying = False
+        """While it comes back, nothing is written: it has been written before."""
         self._writer = OutcomeWriter(number, settings)
 
     # What the shell asks.
@@ -194,10 +207,11 @@ class JoinTask:
 
     def restored(self, notes: Sequence[Note | None]) -> None:
         """Everything up to the commit has been read again: go on as the one who committed."""
+        self._is_replaying = True
         for side in Input:
             self._apply_floors(side, math.inf)
         self._expire()
-        self._writer.clear()
+        self._is_replaying = False
         # Last, since all of the above has been counted in the notes.
         for side in Input:
             note = notes[side]
@@ -212,29 +226,29 @@ class JoinTask:
         What was forgotten before the commit is held here until the other input has caught up: up to twice
         the records, so the caps do not count.
         """
+        self._is_replaying = True
         self._take(side, batch)
         self._expire()
-        self._writer.clear()
 
     # How it works.
 
     def _take(self, side: Input, batch: Batch) -> list[Output]:
-        columns = self._readers[side].read(batch)
+        columns, rejections = self._readers[side].read(batch)
         counts = self._counts[side]
         counts["consumed"] += len(batch)
-        counts[Fate.REJECTED] += len(columns.rejections)
+        counts[Fate.REJECTED] += len(rejections)
         self._prune_floors(side, columns)
-        while self._pending_floors[side] and len(columns.offsets):
+        while self._pending_floors[side] and len(columns):
             split = self._pending_floors[side][0][0]
-            place = next((i for i, offset in enumerate(columns.offsets) if offset >= split), None)
-            if place is None:
+            place = int(np.searchsorted(columns.offsets, split))
+            if place == len(columns):
                 break
-            self._join(side, _cut(columns, 0, place))
+            self._join(side, columns.take(slice(0, place)))
             self._apply_floors(side, split)
-            columns = _cut(columns, place, None)
+            columns = columns.take(slice(place, None))
         self._join(side, columns)
         self._positions[side] = batch.next_offset
-        return [rejected(batch, each.index, each.reason) for each in columns.rejections]
+        return [rejected(batch, each.index, each.reason) for each in rejections]
 
     def _prune_floors(self, side: Input, columns: Columns) -> None:
         """Forget the last advance where the next record comes as far: it has decided nothing.
@@ -242,7 +256,7 @@ class JoinTask:
         So an input that is idle again and again, with times that keep pace, needs no room in the note.
         """
         floors = self._floors[side]
-        while floors and columns.offsets and floors[-1][0] == self._positions[side]:
+        while floors and len(columns) and floors[-1][0] == self._positions[side]:
             if columns.times[0] < floors[-1][1]:
                 return
             floors.pop()
@@ -255,77 +269,76 @@ class JoinTask:
             state.clock_ms = max(state.clock_ms, floor[1])
 
     def _join(self, side: Input, columns: Columns) -> None:
-        """The semantics of the join, record by record, in offset order."""
+        """The semantics of the join: as if record by record, in offset order."""
+        if not len(columns):
+            return
         mine, other = self._sides[side], self._sides[1 - side]
-        others = other.slots_of
-        disorder_ms, known_slots = mine.disorder_ms, mine.slots_of
-        # A partner's event time lies this far back and ahead, seen from this side.
-        back_ms, ahead_ms = other.reach_ms, mine.reach_ms
-        late_count = repeat_count = match_count = 0
-        rows = zip(
-            columns.offsets,
-            columns.times,
-            columns.ids,
-            columns.values,
-            columns.scores,
-            columns.routes,
-            strict=True,
-        )
-        for offset, time_ms, request_id, value, score, route in rows:
-            if time_ms < mine.clock_ms - disorder_ms:
-                late_count += 1
-                continue
-            known = known_slots.get(request_id)
-            is_new = known is None or not mine.repeats(known, time_ms)
-            partner = None
-            if not is_new:
-                repeat_count += 1
-            elif (candidates := others.get(request_id)) is not None:
-                partner = other.partner(candidates, time_ms - back_ms, time_ms + ahead_ms)
-            is_open = is_new and partner is None
-            mine.add(request_id, time_ms, offset, value, score, route, is_open=is_open)
-            if time_ms > mine.clock_ms:  # noqa: PLR1730 - a call of max() for every record costs more
-                mine.clock_ms = time_ms
-            if partner is not None:
-                match_count += 1
-                self._match(side, partner, (offset, time_ms, request_id, value, score, route))
+        # The largest event time before each record; a late one is no larger.
+        clocks_ms = np.maximum.accumulate(np.concatenate(([mine.clock_ms], columns.times)))
+        mine.clock_ms = int(clocks_ms[-1])
+        is_taken = columns.times >= clocks_ms[:-1] - mine.disorder_ms
+        late_count = len(columns) - int(np.count_nonzero(is_taken))
+        if late_count:
+            columns, clocks_ms = columns.take(is_taken), clocks_ms[:-1][is_taken]
+        rows, partners, repeat_count = self._pairs(side, columns, clocks_ms)
+        self._write(side, columns.take(rows), partners)
+        other.settle(partners)
         counts = self._counts[side]
         counts[Fate.LATE] += late_count
         counts[Fate.DUPLICATE] += repeat_count
-        counts[Fate.MATCHED] += match_count
-        self._counts[1 - side][Fate.MATCHED] += match_count
+        counts[Fate.MATCHED] += len(rows)
+        self._counts[1 - side][Fate.MATCHED] += len(rows)
 
-    def _match(self, side: Input, slot: int, row: tuple[Any, ...]) -> None:
-        offset, time_ms, request_id, value, score, route = row
-        other = self._sides[1 - side]
-        partner_value, partner_ms, partner_offset = other.values[slot], other.times[slot], other.offsets[slot]
-        if side is Input.PREDICTIONS:
-            prediction = offset, time_ms, value, score
-            label = partner_offset, partner_ms, partner_value
-        else:
-            prediction = partner_offset, partner_ms, partner_value, other.scores[slot]
-            label = offset, time_ms, value
-            route = other.routes[slot]
-        other.settle(slot)
-        self._writer.add(route, request_id, prediction, label)
+    def _pairs(self, side: Input, columns: Columns, clocks_ms: Ints) -> tuple[Rows, Slots, int]:
+        """Remember records; returns which of them match, with which slots of the other side, and how many repeat.
+
+        All at once where an ID has one record on either side; else one by one, in order.
+        """
+        mine, other = self._sides[side], self._sides[1 - side]
+        hashes = columns.ids.hashes()
+        slots, heads = mine.add(columns, hashes, clocks_ms)
+        # A partner's event time lies this far back and ahead, seen from this side.
+        earliest_ms, latest_ms = columns.times - other.reach_ms, columns.times + mine.reach_ms
+        theirs = other.find(columns.ids, hashes)
+        partners = np.full(len(columns), NONE, np.int32)
+        is_new = heads == slots
+        rows = np.flatnonzero(is_new & (theirs != NONE))
+        is_shared = other.is_shared(theirs[rows])
+        alone = rows[~is_shared]
+        alone = alone[other.partners(theirs[alone], earliest_ms[alone], latest_ms[alone])]
+        partners[alone] = theirs[alone]
+        for row in rows[is_shared].tolist():
+            partners[row] = other.partner(theirs[row], earliest_ms[row], latest_ms[row])
+        for row in np.flatnonzero(~is_new).tolist():
+            head, slot = int(heads[row]), int(slots[row])
+            is_new[row] = not mine.repeats(head, int(columns.times[row]))
+            mine.share(head, slot)
+            if is_new[row] and theirs[row] != NONE:
+                partners[row] = other.partner(int(theirs[row]), earliest_ms[row], latest_ms[row])
+        is_matched = partners != NONE
+        is_open = is_new & ~is_matched
+        mine.open(slots[is_open], columns.take(is_open))
+        matched = np.flatnonzero(is_matched)
+        return matched, partners[matched], len(columns) - int(np.count_nonzero(is_new))
+
+    def _write(self, side: Input, columns: Columns, partners: Slots) -> None:
+        """The outcomes of records that match these slots of the other side."""
+        if self._is_replaying:
+            return
+        others = self._sides[1 - side].store.half(partners)
+        mine = Half(columns.offsets, columns.times, columns.values, columns.scores, columns.routes)
+        prediction, label = (mine, others) if side is Input.PREDICTIONS else (others, mine)
+        self._writer.add(columns.ids, prediction, label)
 
     def _expire(self) -> None:
         for side in Input:
             mine = self._sides[side]
-            for end_ms, slots in mine.expire(self._sides[1 - side].bound_ms):
-                self._counts[side][Fate.EXPIRED] += len(slots)
-                until_ms = min(end_ms, TIME_MAX_MS)
-                for slot in slots:
-                    if side is Input.PREDICTIONS:
-                        prediction = (
-                            mine.offsets[slot],
-                            mine.times[slot],
-                            mine.values[slot],
-                            mine.scores[slot],
-                        )
-                        label = NO_OFFSET, until_ms, None
-                        self._writer.add(mine.routes[slot] or (), mine.ids[slot], prediction, label)
-                    mine.settle(slot)
+            slots, ends_ms = mine.expire(self._sides[1 - side].bound_ms)
+            self._counts[side][Fate.EXPIRED] += len(slots)
+            if len(slots) and side is Input.PREDICTIONS and not self._is_replaying:
+                none = np.full(len(slots), NO_OFFSET), np.minimum(ends_ms, TIME_MAX_MS), np.full(len(slots), None)
+                self._writer.add(mine.store.ids(slots), mine.store.half(slots), Half(*none))
+            mine.settle(slots)
             mine.forget()
 
     def _announce(self) -> list[Output]:
@@ -341,15 +354,3 @@ class JoinTask:
 
 def _no_counts() -> dict[str, int]:
     return {"consumed": 0, **{fate.value: 0 for fate in Fate if fate is not Fate.WAITING}}
-
-
-def _cut(columns: Columns, start: int, end: int | None) -> Columns:
-    return replace(
-        columns,
-        offsets=columns.offsets[start:end],
-        times=columns.times[start:end],
-        ids=columns.ids[start:end],
-        values=columns.values[start:end],
-        scores=columns.scores[start:end],
-        routes=columns.routes[start:end],
-    )

@@ -85,7 +85,8 @@ class Merge:
     def refill(self, rows: list[Outcomes], offset: int) -> None:
         """Hold the rows that are not released yet; one that comes after its release is late, and counted."""
         for each in rows:
-            kept = each.take(each.time >= self.released_ms)
+            is_kept = each.time >= self.released_ms
+            kept = each if is_kept.all() else each.take(is_kept)
             self.late_count += len(each) - len(kept)
             if len(kept):
                 self._pending.append(_Pending(kept, offset))
@@ -98,10 +99,11 @@ class Merge:
             is_ready = each.rows.time < until_ms
             if is_ready.all():
                 ready.append(each.rows)
-                continue
-            kept.append(_Pending(each.rows.take(~is_ready), each.offset))
-            if is_ready.any():
+            elif is_ready.any():
                 ready.append(each.rows.take(is_ready))
+                kept.append(_Pending(each.rows.take(~is_ready), each.offset))
+            else:
+                kept.append(each)
         self._pending = kept
         return Outcomes.concatenate(ready).in_order() if ready else None
 

@@ -94,7 +94,7 @@ class MonitorTask:
                 continue
             rows = self._rows(record)
             self.counts["outcomes"] += sum(map(len, rows))
-            self._merge.add(record, rows, batch.offsets[index])
+            self._merge.add(record, rows, int(batch.offsets[index]))
         released = self._merge.release()
         if released is not None:
             outputs += self._watch(released)
@@ -110,7 +110,7 @@ class MonitorTask:
             except ValueError:
                 continue  # it was rejected when it came
             late_count = self._merge.late_count
-            self._merge.refill(self._rows(record), batch.offsets[index])
+            self._merge.refill(self._rows(record), int(batch.offsets[index]))
             self._merge.late_count = late_count
 
     def snapshot(self, position: int) -> list[Output]:

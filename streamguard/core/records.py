@@ -4,10 +4,13 @@ Times are `int` epoch milliseconds. Records come in batches of columns, since a 
 costs a fraction of a loop over objects.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 Scalar = str | int | float | bool
 Headers = Sequence[tuple[str, bytes | None]]
@@ -20,6 +23,61 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
+@dataclass(frozen=True, slots=True)
+class Blobs(Sequence[bytes | None]):
+    """Values as places within `data`: `starts` and `sizes` in bytes, a size of -1 where there is no value."""
+
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @staticmethod
+    def concatenate(parts: "Sequence[Blobs]") -> "Blobs":
+        """All values of all parts."""
+        if len(parts) == 1:
+            return parts[0]
+        sizes = [len(part.data) for part in parts]
+        shifts = np.cumsum([0, *sizes[:-1]])
+        return Blobs(
+            np.concatenate([part.data for part in parts]),
+            np.concatenate([part.starts + shift for part, shift in zip(parts, shifts, strict=True)]),
+            np.concatenate([part.sizes for part in parts]),
+        )
+
+    @staticmethod
+    def of(values: Sequence[bytes | None]) -> "Blobs":
+        """From single values."""
+        if isinstance(values, Blobs):
+            return values
+        sizes = np.array([-1 if value is None else len(value) for value in values], np.int64)
+        ends = np.cumsum(np.maximum(sizes, 0))
+        data = b"".join([value or b"" for value in values]) + bytes(_PADDING)
+        return Blobs(np.frombuffer(data, np.uint8), ends - np.maximum(sizes, 0), sizes)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Blobs": ...
+
+    def __getitem__(self, index: int | slice) -> "bytes | Blobs | None":
+        if isinstance(index, slice):
+            return Blobs(self.data, self.starts[index], self.sizes[index])
+        start, size = int(self.starts[index]), int(self.sizes[index])
+        return None if size < 0 else self.data[start : start + size].tobytes()
+
+    def __iter__(self) -> Iterator[bytes | None]:
+        data = self.data.tobytes()
+        for start, size in zip(self.starts.tolist(), self.sizes.tolist(), strict=True):
+            yield None if size < 0 else data[start : start + size]
+
+
+# Reading eight bytes at a time goes past the end of the last value.
+_PADDING = 8
+
+
 @dataclass(slots=True)
 class Batch:
     """Records of one partition in offset order, as columns of equal length.
@@ -28,8 +86,8 @@ class Batch:
     """
 
     source: TopicPartition
-    offsets: Sequence[int]
-    timestamps: Sequence[int]
+    offsets: Sequence[int] | NDArray[np.int64]
+    timestamps: Sequence[int] | NDArray[np.int64]
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
     headers: Sequence[Headers]

@@ -1,5 +1,6 @@
 """The tasks of the partitions that this worker has been given, each with where it stands."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -154,7 +155,7 @@ class AssignedMonitor:
 
 def before(batch: Batch, offset: int) -> Batch:
     """The records before an offset."""
-    count = sum(each < offset for each in batch.offsets)
+    count = bisect_left(batch.offsets, offset)
     return batch if count == len(batch) else cut(batch, 0, count, offset)
 
 

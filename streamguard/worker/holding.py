@@ -84,11 +84,11 @@ class Holding:
             size = max(1, min(room, spare))
             if len(batch) > size:
                 rest[source] = after(batch, size)
-                batch = cut(batch, 0, size, batch.offsets[size])
+                batch = cut(batch, 0, size, int(batch.offsets[size]))
             outputs += join.step([batch])
         for source, batch in rest.items():
             # Not taken: it is fetched again when there is room.
-            session.seek(source, batch.offsets[0])
+            session.seek(source, int(batch.offsets[0]))
         return outputs
 
     def _hold_back(self, session: Session, join: AssignedJoin) -> None:

@@ -1,16 +1,21 @@
 """The outcomes topic: what is written can be read, and what is not of this form is refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
-from streamguard.core.outcomes import OutcomeWriter, read_outcomes
+from streamguard.core.codec import Route, objects
+from streamguard.core.outcomes import NO_OFFSET, Half, OutcomeWriter, read_outcomes
 from streamguard.core.records import Output, Stream
+from streamguard.core.texts import Texts
 from tests.core.helpers import THRESHOLD, Row, documents, rows_of, topology
 
 NAN = float("nan")
+Side = tuple[int, int, Any]
+"""Of a prediction or a label: its offset, event time and value."""
 
 
 def writer(*names: str, targets: int = 1, with_scores: bool = False, source: int = 3) -> OutcomeWriter:
@@ -23,12 +28,30 @@ def writer(*names: str, targets: int = 1, with_scores: bool = False, source: int
     return OutcomeWriter(source, topology(*monitors, sources=5, targets=targets, **score).join)
 
 
+def half(*sides: Side, scores: Sequence[float] | None = None, routes: Sequence[Route] | None = None) -> Half:
+    """Columns of predictions or labels."""
+    offsets, times, values = zip(*sides, strict=True)
+    return Half(
+        np.array(offsets),
+        np.array(times),
+        objects(values),
+        None if scores is None else np.array(scores),
+        None if routes is None else objects(routes),
+    )
+
+
 def add(
-    to: OutcomeWriter, request_id: str, *, monitors: tuple[int, ...] = (0,), segment: str = "DE", at: int = 5
+    to: OutcomeWriter,
+    *request_ids: str,
+    monitors: tuple[int, ...] = (0,),
+    segments: Sequence[str] = ("DE",),
+    at: int = 5,
 ) -> None:
-    """Collect a pair."""
-    route = tuple((number, (segment,)) for number in monitors)
-    to.add(route, request_id, (at, at, "x", NAN), (at + 1, at + 2, "y"))
+    """Collect pairs, all at the same places; the segments go round."""
+    count = len(request_ids)
+    routes = [tuple((number, (segment,)) for number in monitors) for segment in segments]
+    prediction = half(*[(at, at, "x")] * count, routes=[routes[row % len(routes)] for row in range(count)])
+    to.add(Texts.of(request_ids), prediction, half(*[(at + 1, at + 2, "y")] * count))
 
 
 def one(outputs: list[Output]) -> Output:
@@ -41,7 +64,7 @@ def test_a_record_is_columns_that_a_person_can_read() -> None:
     """The form is a contract: another engine may write it in place of the first stage."""
     to = writer()
     add(to, "a")
-    to.add(((0, (None,)),), "b", (9, 9, 1.5, NAN), (-1, 20, None))
+    to.add(Texts.of(["b"]), half((9, 9, 1.5), routes=[((0, (None,)),)]), half((NO_OFFSET, 20, None)))
     output = one(to.write(17, 1_700_000_000_000))
     assert (output.stream, output.key, output.partition, output.headers) == (Stream.OUTCOMES, b"3", 0, ())
     assert orjson.loads(output.value or b"") == {
@@ -72,8 +95,11 @@ def test_a_record_is_columns_that_a_person_can_read() -> None:
 def test_what_is_written_can_be_read() -> None:
     """The columns come back with the outcome's time: when the truth became known."""
     to = writer(with_scores=True)
-    to.add(((0, ()),), "a", (1, 10, True, 0.25), (2, 4, 1 << 63))
-    to.add(((0, ()),), "b", (3, 11, "x", NAN), (-1, 30, None))
+    to.add(
+        Texts.of(["a", "b"]),
+        half((1, 10, True), (3, 11, "x"), scores=[0.25, NAN], routes=[((0, ()),)] * 2),
+        half((2, 4, 1 << 63), (NO_OFFSET, 30, None)),
+    )
     record = read_outcomes(one(to.write(1, None)).value)
     assert (record.source, record.sources, record.sequence, record.watermark_ms, record.is_idle) == (
         3,
@@ -91,11 +117,37 @@ def test_what_is_written_can_be_read() -> None:
     assert str(rows.score.tolist()) == "[0.25, nan]"
 
 
-def test_what_was_written_before_is_forgotten() -> None:
-    """A restore writes nothing: what it collects is cleared."""
+def test_a_step_writes_what_was_collected_since_the_last() -> None:
+    """No outcome is written twice."""
     to = writer()
     add(to, "a")
-    to.clear()
+    assert [row.id for row in rows_of(to.write(1, 5))] == ["a"]
+    assert to.is_empty
+    assert rows_of(to.write(2, 6)) == []
+
+
+def test_each_outcome_goes_to_the_monitors_on_its_own_route() -> None:
+    """Rows of one step differ in whether a monitor takes them, and in the segment that they have there."""
+    to = writer("a", "b")
+    routes: list[Route] = [((0, ("DE",)),), (), ((0, ("FR",)), (1, ("7",))), ((1, ("7",)),), ((0, ("DE",)),)]
+    ids, count = Texts.of(list("vwxyz")), len(routes)
+    predictions, labels = [(place, 5, place) for place in range(count)], [(place, 6, -place) for place in range(count)]
+    to.add(ids, half(*predictions, routes=routes), half(*labels))
+    assert [(row.monitor, row.segment, row.id, row.prediction, row.label) for row in rows_of(to.write(1, 5))] == [
+        ("a", ("DE",), "v", 0, 0),
+        ("a", ("FR",), "x", 2, -2),
+        ("a", ("DE",), "z", 4, -4),
+        ("b", ("7",), "x", 2, -2),
+        ("b", ("7",), "y", 3, -3),
+    ]
+
+
+def test_no_outcomes_are_no_rows() -> None:
+    """A batch may match nothing."""
+    to = writer()
+    nothing = Half(np.empty(0, np.int64), np.empty(0, np.int64), objects([]), None, objects([]))
+    to.add(Texts.of([]), nothing, nothing)
+    assert to.is_empty
     assert rows_of(to.write(1, 5)) == []
 
 
@@ -120,8 +172,8 @@ def test_monitors_are_written_in_their_own_order() -> None:
 def test_large_steps_become_several_records() -> None:
     """No record outgrows Kafka's limit; only the last promises, since rows follow the others."""
     to = writer("a", "b")
-    for number in range(9000):
-        add(to, f"{number:0100}", monitors=(0, 1), segment=str(number % 3))
+    for start in range(0, 9000, 1500):
+        add(to, *(f"{start + row:0100}" for row in range(1500)), monitors=(0, 1), segments="012")
     outputs = to.write(4, 9)
     found = documents(outputs)
     assert max(len(output.value or b"") for output in outputs) < 1_000_000

@@ -206,7 +206,7 @@ class Job:
             for batch in log.read(f"{self.name}-{topic}"):
                 columns = zip(batch.keys, batch.values, batch.timestamps, strict=True)
                 for key, value, at_ms in columns:
-                    yield Record(topic, key, value, batch.source.partition, timestamp_ms=at_ms)
+                    yield Record(topic, key, value, batch.source.partition, timestamp_ms=int(at_ms))
 
     def expected(self, records: Iterable[Record]) -> Results:
         """The same records on an embedded log, in one go."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from river.drift import ADWIN
+from river._river_rust.drift import AdaptiveWindowing
 
 from streamguard.core.detectors.adwin_state import AdwinState, decode, encode
 from streamguard.core.detectors.interface import Direction, Drift, admitted, compared
@@ -57,8 +57,9 @@ class Adwin:
         return decode(self._window.__getstate__(), self._settings).model_dump()
 
     def _fresh(self) -> Any:
-        # river's class around this window costs twice as much a loss, and adds only the reset.
-        return ADWIN(**self._settings.model_dump(exclude={"type"}))._helper  # noqa: SLF001
+        # river's class around this window, `river.drift.ADWIN`, costs twice as much a loss, and adds only the
+        # reset; and to import it takes half a second, for the scipy that other detectors need.
+        return AdaptiveWindowing(**self._settings.model_dump(exclude={"type"}))
 
     def _direction(self, width: float, total: float) -> Direction:
         kept_width, kept_total = self._window.get_width(), self._window.get_total()

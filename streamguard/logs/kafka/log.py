@@ -15,7 +15,8 @@ from streamguard.logs.interface import Record, TopicInfo
 from streamguard.logs.kafka import options
 from streamguard.logs.kafka.clients import Clients
 from streamguard.logs.kafka.errors import as_log_errors
-from streamguard.logs.kafka.session import KafkaSession, send, to_batch
+from streamguard.logs.kafka.records import read_batches, to_batch
+from streamguard.logs.kafka.session import KafkaSession, send
 
 _FOLLOW_MS = 1000
 _BLOCK_MS = 15_000
@@ -79,6 +80,7 @@ class KafkaLog:
         with as_log_errors(f"cannot read topic {topic!r}"):
             consumer = KafkaConsumer(group_id=None, **options.consumer(self._settings))
         try:
+            read_batches(consumer)
             with as_log_errors(f"cannot read topic {topic!r}"):
                 numbers = consumer.partitions_for_topic(topic) if partitions is None else partitions
                 if not numbers:
