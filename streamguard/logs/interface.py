@@ -1,8 +1,8 @@
 """The narrow interface between the worker and a log.
 
-A *session* is one worker's membership of a consumer group together with its transactional writes.
-Its rule is: one `poll`, one `commit`. After any `LogError` the session is dead: close it, open
-another, and restore the tasks from what is committed.
+A *session* is one worker's membership of a consumer group together with its transactional writes. Its rule
+is: one `poll`, one commit, which may go on while the next `poll` and step do. After any `LogError` the
+session is dead: close it, open another, and restore the tasks from what is committed.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -93,10 +93,21 @@ class Session(Protocol):
     def resume(self, partitions: Collection[TopicPartition]) -> None: ...
 
     def commit(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
-        """Records and offsets together, or neither.
+        """Records and offsets together, or neither: `begin`, and then `settle`."""
+        ...
+
+    def begin(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
+        """Begin to commit records and offsets together, or neither; what was begun before must be settled.
 
         Only offsets of an own partition tell whether the group still counts on this session: records without
-        them are written in any case. Raises `CommitLostError` where it is not certain that all was committed.
+        them are written in any case. `poll` may be called meanwhile: it gives no partition away before the end.
+        """
+        ...
+
+    def settle(self) -> float:
+        """Wait until what was begun is committed; returns how many seconds that took.
+
+        Raises `CommitLostError` where it is not certain that all was committed.
         """
         ...
 

@@ -29,14 +29,16 @@ class Ending:
             for output in join.task.silent()
         ]
 
-    def is_reached(self, tasks: Tasks, session: Session) -> bool:
-        """Whether the inputs are read and committed to their ends, and so is every outcome that came of them."""
-        if tasks.restoring_count or any(
-            position < self._until[partition]
+    def is_read(self, tasks: Tasks) -> bool:
+        """Whether this worker's inputs are read to their ends."""
+        return not tasks.restoring_count and all(
+            position >= self._until[partition]
             for join in tasks.joins.values()
             for partition, position in zip(join.partitions, join.positions, strict=True)
-        ):
-            return False
+        )
+
+    def is_reached(self, session: Session) -> bool:
+        """Whether the inputs are committed to their ends, and so is every outcome that came of them."""
         if any(found < self._until[each] for each, found in _committed(session, self._until).items()):
             return False
         # After the inputs: no outcome can come any more, so these ends are the last. The inputs' offsets can be

@@ -3,8 +3,7 @@
 Only after a commit, so that no count that was told is ever taken back.
 """
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 
 from streamguard.core.join import Input
 from streamguard.core.records import TopicPartition
@@ -76,16 +75,21 @@ class Observer:
         self._is_member = True
         self._stalls.reset()
 
-    @contextmanager
-    def committing(self) -> Iterator[None]:
-        """Time a commit."""
-        started_s = self._board.enter(Phase.COMMITTING)
+    def settle(self, session: Session) -> None:
+        """Wait for the commit under way, and count it."""
+        self._board.enter(Phase.COMMITTING)
         try:
-            yield
+            took_s = session.settle()
         except LogError:
             self._progress.commit_failures += 1
             raise
-        self._progress.add_commit(started_s, self._board.enter(Phase.WORKING))
+        self._progress.add_commit(took_s, self._board.enter(Phase.WORKING))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next look would tell something; there must be no commit under way then."""
+        now_s = self._board.pulse.since_s
+        return now_s - min(self._looked_s + _LOOK_S, self._published_s + _PUBLISH_S) >= 0 or not self._is_member
 
     def look(self, session: Session, tasks: Tasks, held_back: Collection[TopicPartition]) -> None:
         """After each turn. Raises `LogError` where the log does not answer, or a partition stalls."""

@@ -106,11 +106,11 @@ class Progress:
     alert_kinds: dict[tuple[str, str, str], int] = field(default_factory=dict)
     """Alerts by kind, severity and status."""
 
-    def add_commit(self, started_s: float, ended_s: float) -> None:
+    def add_commit(self, took_s: float, ended_s: float) -> None:
         """One more, with how long it took."""
         self.commits += 1
-        self.commit_seconds += ended_s - started_s
-        self.commit_buckets[bisect_left(COMMIT_BUCKETS_S, ended_s - started_s)] += 1
+        self.commit_seconds += took_s
+        self.commit_buckets[bisect_left(COMMIT_BUCKETS_S, took_s)] += 1
         self.committed_s = ended_s
 
     def copy(self) -> "Progress":

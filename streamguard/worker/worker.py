@@ -62,6 +62,8 @@ class Worker:
         self._is_stopping = False
         self._fenced_s: list[float] = []
         self._is_settled = True
+        self._begun: list[Output] | None = None
+        """What the commit under way writes."""
         self._snapshot_s = 0.0
         self._idle = IdleClock(config.join.idle_after_ms)
         self._notices = Notices(config)
@@ -135,6 +137,7 @@ class Worker:
     def _serve(self, on_progress: Callable[[Progress], None] | None, *, until_end: bool) -> None:
         """One session, from joining the group to leaving it."""
         self._board.enter(Phase.JOINING)
+        self._begun = None
         self._tasks = Tasks(self._topology, self._log)
         topology = self._topology
         topic_groups = (topology.inputs, (topology.outcomes,))
@@ -148,10 +151,13 @@ class Worker:
                 self._turn_or_leave(session)
                 if on_progress is not None:
                     on_progress(self.progress)
-                if self._ending and self._is_settled and self._ending.is_reached(self._tasks, session):
-                    break
+                if self._ending and self._is_settled and self._ending.is_read(self._tasks):
+                    self._settle(session)
+                    if self._ending.is_reached(session):
+                        break
             if self._is_settled and not self._tasks.restoring_count:
                 self._commit(session, self._snapshots())
+            self._settle(session)
             self._observer.stopping()
             self.totals = totals(session, topology)
         finally:
@@ -163,6 +169,7 @@ class Worker:
         try:
             self._turn(session)
         except UnusableError as error:
+            self._settle(session)
             found = session.committed(self._assigned)
             if {partition: each.offset for partition, each in found.items()} != self._committed:
                 raise LogError("the group has gone on without this worker") from error
@@ -173,6 +180,8 @@ class Worker:
         with self._board.during(Phase.POLLING):
             poll = session.poll(_POLL_MS if self._ending is None else _POLL_MS // 5)
         self._is_settled = not poll.is_rebalancing
+        if poll.is_rebalancing or poll.assigned is not None:
+            self._settle(session)
         if poll.is_rebalancing:
             self._observer.rebalancing()
         elif poll.assigned is not None:
@@ -205,7 +214,10 @@ class Worker:
         if self._clock.now_s() - self._snapshot_s >= self._config.state.every_ms / 1000:
             outputs += self._snapshots()
         self._commit(session, outputs, is_quiet=not batches)
-        self._observer.look(session, self._tasks, self._holding.partitions)
+        if self._observer.is_due:
+            # No count that is told may be taken back.
+            self._settle(session)
+            self._observer.look(session, self._tasks, self._holding.partitions)
 
     # Steps and commits.
 
@@ -233,7 +245,8 @@ class Worker:
         return [output for task in changed for output in task.snapshot()]
 
     def _commit(self, session: Session, outputs: list[Output], *, is_quiet: bool = False) -> None:
-        """Everything of this turn at once. A quiet turn commits positions that moved past gaps."""
+        """Begin to commit everything of this turn. A quiet turn commits positions that moved past gaps."""
+        self._settle(session)
         if is_quiet:
             self._pass_gaps(session)
         joins = self._tasks.joins.values()
@@ -247,9 +260,16 @@ class Worker:
         if not outputs and not offsets:
             return
         records = [self._record(output) for output in outputs]
-        with self._observer.committing():
-            session.commit(records, offsets)
+        session.begin(records, offsets)
+        self._begun = outputs
         self._committed |= {partition: found.offset for partition, found in offsets.items()}
+
+    def _settle(self, session: Session) -> None:
+        """Wait for the commit under way, which went on while the next records were fetched and stepped."""
+        outputs, self._begun = self._begun, None
+        if outputs is None:
+            return
+        self._observer.settle(session)
         self.progress.alerts += sum(output.stream is Stream.ALERTS for output in outputs)
         self.progress.rejected += sum(output.stream is Stream.REJECTED for output in outputs)
         self._notices.written(outputs, self.progress.alert_kinds)

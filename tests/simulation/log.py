@@ -1,6 +1,6 @@
 """The simulated log: the real `KafkaSession` over simulated clients."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +14,28 @@ from tests.simulation.clients import Consumer, Producer
 from tests.simulation.cluster import Cluster, Entry
 from tests.simulation.faults import Network
 from tests.simulation.group import Group
+
+
+class Aside:
+    """Something done beside the worker's own work: early, or late."""
+
+    def __init__(self, do: Callable[[], None], network: Network, *, is_late: bool) -> None:
+        self._do, self._network = do, network
+        self._is_done = False
+        self._error: Exception | None = None
+        if not is_late:
+            self.exception()
+
+    def exception(self) -> Exception | None:
+        """Do it, if that was not done yet; what it has raised, if anything."""
+        # A process that was killed tidies up here, and does nothing there.
+        if not self._is_done and not self._network.is_dead:
+            self._is_done = True
+            try:
+                self._do()
+            except Exception as error:  # noqa: BLE001 - as a future's
+                self._error = error
+        return self._error
 
 
 @dataclass(slots=True)
@@ -32,6 +54,10 @@ class Clients:
     def now_s(self) -> float:
         """Virtual time."""
         return self.cluster.world.now_s
+
+    def aside(self, do: Callable[[], None]) -> "Aside":
+        """Something to be done at once, or only when somebody waits for it."""
+        return Aside(do, self.network, is_late=self.cluster.world.random.random() < 0.5)
 
     def consumer(self) -> Consumer:
         """A member of the group, not subscribed yet."""

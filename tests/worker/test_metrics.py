@@ -106,8 +106,8 @@ def test_what_the_process_has_done_is_counted() -> None:
     """Commits with how long they took, and everything that went wrong."""
     progress = Progress(rejected=5, commit_failures=1, rebalances=2, sessions_lost=3, stalls=4)
     progress.alert_kinds["mismatch_drift", "critical", "raised"] = 6
-    progress.add_commit(100.0, 100.5)
-    progress.add_commit(100.0, 100.75)
+    progress.add_commit(0.5, 100.5)
+    progress.add_commit(0.75, 100.75)
     progress.add_commit(100.0, 200.0)
     found = samples(replace(STATUS, progress=progress), 1_700_000_000.0)
 

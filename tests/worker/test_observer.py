@@ -1,6 +1,6 @@
 """What a worker tells of itself through a whole life: in the process, on an embedded log with a hand clock."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from streamguard.core.records import TopicPartition
 from streamguard.errors import CommitLostError, LogError
 from streamguard.logs.embedded import EmbeddedLog
 from streamguard.logs.embedded.session import EmbeddedSession
-from streamguard.logs.interface import Committed, Poll, Record
+from streamguard.logs.interface import Poll
 from streamguard.worker.status import Board, Phase, State, Status
 from streamguard.worker.watchdog import Limits, StalledError
 from streamguard.worker.worker import Clock, Worker
@@ -91,11 +91,11 @@ class FailingSession(QuickSession):
 
     left = 3
 
-    def commit(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
+    def settle(self) -> float:
         self.left -= 1
         if not self.left:
             raise CommitLostError("lost on the way")
-        super().commit(records, offsets)
+        return super().settle()
 
 
 class Log(EmbeddedLog):

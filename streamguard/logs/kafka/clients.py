@@ -1,8 +1,9 @@
 """kafka-python's two clients, as a session wants them."""
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import kafka
@@ -20,6 +21,7 @@ from kafka.protocol.producer import (
 from streamguard.config import KafkaLog as Settings
 from streamguard.logs.kafka import options
 from streamguard.logs.kafka.assignor import TaskAssignor
+from streamguard.logs.kafka.records import read_batches
 
 # A commit takes tens of milliseconds however much is in it.
 POLL_RECORDS = 50_000
@@ -38,10 +40,11 @@ class _Unread:
 
 
 class _Consumer(KafkaConsumer):  # type: ignore[misc]
-    """One that takes what came between two polls, and reads on what was paused."""
+    """One that reads whole batches, takes what came between two polls, and reads on what was paused."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        read_batches(self)
         self._fenced: FencedInstanceIdError | None = None
         self._beat = self._coordinator._send_heartbeat_request  # noqa: SLF001
         self._coordinator._send_heartbeat_request = self._watch_beat  # noqa: SLF001
@@ -140,6 +143,14 @@ class _Producer(KafkaProducer):  # type: ignore[misc]
                 self._sender.force_close()
 
 
+class Aside(Protocol):
+    """Something done beside the caller's work: a `concurrent.futures.Future` is one."""
+
+    def exception(self) -> BaseException | None:
+        """Wait for its end; what it has raised, if anything."""
+        ...
+
+
 class Clients:
     """Makes the consumer and the producers of one worker of a group."""
 
@@ -150,10 +161,15 @@ class Clients:
         self.transaction_timeout_s = settings.transaction_timeout_ms / 1000
         self._settings = settings
         self._admin: KafkaAdminClient | None = None
+        self._aside = ThreadPoolExecutor(1, "streamguard-commit")
 
     def now_s(self) -> float:
         """The time, on a clock that never goes back."""
         return time.monotonic()
+
+    def aside(self, do: Callable[[], None]) -> Aside:
+        """Do something, one after the other, while the caller goes on."""
+        return self._aside.submit(do)
 
     def consumer(self) -> KafkaConsumer:
         """A member of the group, not subscribed yet."""
@@ -190,5 +206,7 @@ class Clients:
 
     def close(self) -> None:
         """The connection that asks; consumer and producers are their owner's to close."""
+        # Whatever it is at comes to its end with the producer that was closed before.
+        self._aside.shutdown(wait=False)
         if self._admin is not None:
             self._admin.close()

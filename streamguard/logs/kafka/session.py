@@ -7,7 +7,7 @@ transaction is looked at before the commit, since that can report success for a 
 or is not whole; and a producer is never used again after a failure, nor after a request that may come late.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,8 +19,9 @@ from kafka.structs import OffsetAndMetadata
 from streamguard.core.records import Batch, TopicPartition
 from streamguard.errors import CommitLostError, FencedError, LogError
 from streamguard.logs.interface import Committed, Poll, Record
-from streamguard.logs.kafka.clients import POLL_RECORDS, Clients
+from streamguard.logs.kafka.clients import POLL_RECORDS, Aside, Clients
 from streamguard.logs.kafka.errors import as_log_errors
+from streamguard.logs.kafka.records import to_batch
 
 # While the broker is away the client would wait for as long as that takes.
 _OFFSETS_MS = 15_000
@@ -29,12 +30,15 @@ _OFFSETS_MS = 15_000
 class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
     """Notes that the assignment changes. Called on the client's thread while `poll` blocks ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, finish: Callable[[], object]) -> None:
         self.is_under_way = False
         self.is_new = False
+        self._finish = finish
 
     def on_partitions_revoked(self, revoked: object) -> None:  # noqa: ARG002 - kafka-python's name
         self.is_under_way = True
+        # A commit of the generation that ends would be refused in the next one.
+        self._finish()
 
     def on_partitions_assigned(self, assigned: object) -> None:  # noqa: ARG002 - kafka-python's name
         self.is_under_way, self.is_new = False, True
@@ -48,8 +52,10 @@ class KafkaSession:
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
-        self._changes = _Changes()
+        self._changes = _Changes(self._finish)
         self._metadata: Any = None
+        self._begun: Aside | None = None
+        self._took_s = 0.0
         self._producer: Any = None
         with as_log_errors(f"cannot join group {clients.group!r}"):
             self._consumer = clients.consumer()
@@ -156,7 +162,27 @@ class KafkaSession:
             self._consumer.resume(*(kafka.TopicPartition(*each) for each in partitions))
 
     def commit(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
+        self.begin(records, offsets)
+        self.settle()
+
+    def begin(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
+        if self._begun is not None:
+            raise RuntimeError("a commit was begun before the one under way was settled")
         member = self._member()
+        self._begun = self._clients.aside(lambda: self._commit(records, offsets, member))
+
+    def settle(self) -> float:
+        begun, error = self._begun, self._finish()
+        self._begun = None
+        if error is not None:
+            raise error
+        return 0.0 if begun is None else self._took_s
+
+    def _finish(self) -> BaseException | None:
+        """Wait for the commit under way, if there is one."""
+        return None if self._begun is None else self._begun.exception()
+
+    def _commit(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed], member: Any) -> None:
         began_s = self._clients.now_s()
         try:
             self._write(records, offsets, member)
@@ -165,6 +191,7 @@ class KafkaSession:
                 raise
             raise CommitLostError(f"the commit took longer than log.transaction_timeout: {error}") from error
         self._outrun_copies()
+        self._took_s = self._clients.now_s() - began_s
 
     def _write(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed], member: Any) -> None:
         with as_log_errors("cannot commit", CommitLostError):
@@ -196,6 +223,8 @@ class KafkaSession:
             self._producer = self._open_producer()
 
     def close(self) -> None:
+        # Whoever comes after must find the commit under way done, or given up.
+        self._finish()
         if self._producer is not None:
             _abandon(self._producer)
         with suppress(kafka_errors.KafkaError):
@@ -227,23 +256,6 @@ def _theirs(offsets: Mapping[TopicPartition, Committed]) -> dict[Any, Any]:
         kafka.TopicPartition(*partition): OffsetAndMetadata(each.offset, each.metadata, -1)
         for partition, each in offsets.items()
     }
-
-
-def to_batch(source: TopicPartition, records: list[Any], next_offset: int) -> Batch:
-    """kafka-python's records as columns."""
-    if not records:
-        return Batch(source, (), (), (), (), (), next_offset)
-    # The records are tuples, so that all of their fields are turned to columns at the speed of C.
-    columns = dict(zip(records[0]._fields, zip(*records, strict=True), strict=True))
-    return Batch(
-        source,
-        columns["offset"],
-        columns["timestamp"],
-        columns["key"],
-        columns["value"],
-        columns["headers"],
-        next_offset,
-    )
 
 
 def send(producer: KafkaProducer, record: Record) -> Any:
