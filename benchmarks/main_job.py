@@ -161,18 +161,19 @@ def main() -> None:
         prog="python -m benchmarks.main_job", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--predictions", type=int, default=1_000_000)
+    parser.add_argument("--client", default="kafka-python", help="log.client of the workers; default %(default)s")
     parser.add_argument("--bootstrap", help="use this broker, which has the records already or gets them")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     shape = Shape(options.predictions)
     with tempfile.TemporaryDirectory() as name, kafka(Path(name), options.bootstrap) as address:
-        compare(Path(name), address, shape)
+        compare(Path(name), address, options.client, shape)
 
 
-def compare(directory: Path, address: str, shape: Shape) -> None:
+def compare(directory: Path, address: str, client: str, shape: Shape) -> None:
     """All runs over the same records."""
     stamp = int(time.time())
-    settings = {"kind": "kafka", "bootstrap_servers": address, "group": "load"}
+    settings: dict[str, object] = {"kind": "kafka", "client": client, "bootstrap_servers": address, "group": "load"}
     log = opened(settings)
     if "labels" not in log.topics(["labels"]):
         load(settings, shape)

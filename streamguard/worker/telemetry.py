@@ -94,10 +94,13 @@ class _Seldom(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told_s: dict[tuple[str, int], float] = {}
+        self._told_s: dict[object, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        place = record.pathname, record.lineno
+        place: object = (record.pathname, record.lineno)
+        if record.name == "kafka.librdkafka" and isinstance(record.args, tuple):
+            # It says everything at the place where it is called, and the kind of it first.
+            place = record.args[:1]
         if record.created - self._told_s.get(place, -_SELDOM_S) < _SELDOM_S:
             return False
         self._told_s[place] = record.created

@@ -9,7 +9,15 @@ import pytest
 from tests.integration.broker import BrokerUnavailableError, shared
 from tests.logs.conftest import group
 
-__all__ = ["broker", "group"]
+__all__ = ["broker", "client", "group"]
+
+CLIENTS = ["kafka-python", "confluent"]
+
+
+@pytest.fixture
+def client() -> str:
+    """The library that workers use; tests that are parametrized over it have each."""
+    return CLIENTS[0]
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from random import Random
 from tempfile import mkdtemp
 
 from streamguard.worker.telemetry import configure_logging
+from tests.integration.conftest import CLIENTS
 from tests.integration.faults import FAULTS, Scene, order
 from tests.integration.trial import Trial, conclude, trial
 
@@ -28,6 +29,7 @@ def run(
     seed: int,
     say: Callable[[str], object],
     brokers: int = 1,
+    client: str = "kafka-python",
 ) -> Trial:
     """All faults in this order, while so many records are fed; what is wrong is in `problems` of what comes back."""
     began = time.monotonic()
@@ -35,7 +37,7 @@ def run(
     def tell(line: str) -> None:
         say(f"{time.monotonic() - began:7.1f} s  {line}")
 
-    with trial(directory, records, records / (len(faults) + 1) / FAULT_S, seed, brokers) as running:
+    with trial(directory, records, records / (len(faults) + 1) / FAULT_S, seed, brokers, client) as running:
         faults_s = time.monotonic()
         for number, fault in enumerate(faults, 1):
             running.do(fault)
@@ -63,6 +65,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100, help="default %(default)s")
     parser.add_argument("--others", type=int, help="how often each other fault; default: one for 16 kills")
     parser.add_argument("--brokers", type=int, default=1, help="with three, each partition is on all of them")
+    parser.add_argument("--client", choices=CLIENTS, default=CLIENTS[0], help="log.client; default %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
     parser.add_argument("--only", nargs="+", metavar="FAULT", choices=sorted(FAULTS), help=f"of {', '.join(FAULTS)}")
     options = parser.parse_args()
@@ -76,7 +79,7 @@ def main() -> None:
     ]
     directory = Path(mkdtemp(prefix="streamguard-schedule-"))
     say = lambda line: print(line, flush=True)  # noqa: E731, T201 (asked for)
-    running = run(directory, options.records, faults, options.seed, say, options.brokers)
+    running = run(directory, options.records, faults, options.seed, say, options.brokers, options.client)
     conclude(directory, running.problems)
 
 

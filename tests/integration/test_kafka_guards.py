@@ -1,4 +1,7 @@
-"""A session under what trips kafka-python's transactions: nothing is lost, doubled, or put down to another worker."""
+"""A session under what trips kafka-python's transactions: nothing is lost, doubled, or put down to another worker.
+
+Most of it trips librdkafka's as well, so that both clients are tried.
+"""
 
 import threading
 import time
@@ -10,6 +13,7 @@ from streamguard.core.records import TopicPartition
 from streamguard.errors import CommitLostError, FencedError, LogError
 from streamguard.logs.interface import Committed, Record, Session, TopicInfo
 from streamguard.logs.kafka import KafkaSession, options
+from tests.integration.conftest import CLIENTS
 from tests.integration.proxy import (
     ADD_OFFSETS,
     ADD_PARTITIONS,
@@ -25,6 +29,8 @@ from tests.integration.transactions import MARKS, TIMEOUT_S, Call, Place, place,
 __all__ = ["place", "proxied"]
 
 pytestmark = MARKS
+
+BOTH = pytest.mark.parametrize("client", CLIENTS)
 
 EXPIRED_S = TIMEOUT_S + 1.5
 """After so long the coordinator has aborted a transaction that is still open."""
@@ -96,6 +102,7 @@ def worker(place: Place) -> Worker:
     return worker
 
 
+@BOTH
 def test_hangs_in_the_middle_of_a_commit(worker: Worker) -> None:
     """The coordinator has given the transaction up: nobody took the worker's name, and nothing was committed."""
     with pytest.raises(CommitLostError):
@@ -105,6 +112,7 @@ def test_hangs_in_the_middle_of_a_commit(worker: Worker) -> None:
     worker.check()
 
 
+@BOTH
 def test_asks_too_late_for_the_commit(worker: Worker, place: Place) -> None:
     """The transaction timed out while the request was on its way."""
     place.proxy.delay(EXPIRED_S, END_TXN)
@@ -133,6 +141,7 @@ def test_a_record_is_not_delivered_in_time(place: Place, monkeypatch: pytest.Mon
     worker.check()
 
 
+@BOTH
 def test_is_put_out_of_the_group(worker: Worker, place: Place) -> None:
     """Its commit is refused, and what it meant to commit does not come with its next."""
     place.proxy.drop(1.0, HEARTBEAT, only="request")
@@ -145,6 +154,7 @@ def test_is_put_out_of_the_group(worker: Worker, place: Place) -> None:
     successor.check()
 
 
+@BOTH
 @pytest.mark.parametrize("api", [END_TXN, TXN_OFFSET_COMMIT], ids=["commit", "offsets"])
 def test_a_copy_arrives_in_the_next_transaction(worker: Worker, place: Place, api: int) -> None:
     """It neither commits the half of it nor moves its offsets."""
@@ -158,6 +168,7 @@ def test_a_copy_arrives_in_the_next_transaction(worker: Worker, place: Place, ap
     worker.check()
 
 
+@BOTH
 @pytest.mark.parametrize("api", [ADD_PARTITIONS, ADD_OFFSETS], ids=["partitions", "offsets"])
 def test_a_copy_opens_a_transaction(worker: Worker, place: Place, api: int) -> None:
     """It has no effect, so it cannot time out either."""
@@ -170,6 +181,7 @@ def test_a_copy_opens_a_transaction(worker: Worker, place: Place, api: int) -> N
     worker.check()
 
 
+@BOTH
 @pytest.mark.parametrize("api", [INIT_PRODUCER_ID, JOIN_GROUP], ids=["producer", "member"])
 def test_displaces_itself(worker: Worker, place: Place, api: int) -> None:
     """A copy of its own beginning comes late, and nobody took its name: it begins anew."""
@@ -183,6 +195,7 @@ def test_displaces_itself(worker: Worker, place: Place, api: int) -> None:
     worker.check()
 
 
+@BOTH
 def test_another_takes_its_name(worker: Worker, place: Place) -> None:
     """The former commits nothing any more, the latter goes on."""
     successor = Worker(place)
@@ -200,6 +213,7 @@ def test_a_group_comes_to_rest(place: Place) -> None:
     sessions: list[KafkaSession] = []
     for number in range(4):
         opened = place.open(f"worker-{number}").session(place.name, [(f"{place.name}-in",)], f"worker-{number}")
+        assert isinstance(opened, KafkaSession)
         place.stack.callback(opened.close)
         sessions.append(opened)
         given = dict.fromkeys(range(len(sessions)), 0)
@@ -214,6 +228,7 @@ def test_a_group_comes_to_rest(place: Place) -> None:
     assert sessions[-1]._metadata.generation_id <= len(sessions) + 1
 
 
+@BOTH
 def test_another_takes_its_name_while_nothing_comes(worker: Worker, place: Place) -> None:
     """The client knows by its heartbeat, and says nothing: an idle worker must not go on as if it were a member."""
     successor = Worker(place)
@@ -230,6 +245,7 @@ def test_another_takes_its_name_while_nothing_comes(worker: Worker, place: Place
     assert successor.position == 2
 
 
+@BOTH
 def test_the_broker_is_away_during_a_commit(worker: Worker, place: Place) -> None:
     """The session gives up not long after the transaction is lost, and a new one goes on."""
     target, place.proxy.target_port = place.proxy.target_port, 1

@@ -1,30 +1,30 @@
-"""The contract on Apache Kafka."""
+"""The contract on Apache Kafka, through each client."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
 from streamguard.config import KafkaLog as Settings
 from streamguard.logs.interface import Log
-from streamguard.logs.kafka import KafkaLog
+from streamguard.logs.opening import open_log
+from tests.integration.conftest import CLIENTS
 from tests.logs.contract_sessions import SessionContract
 from tests.logs.contract_topics import TopicContract
 
 
-def kafka_log(bootstrap: str) -> Log:
-    """The log under test: the one line to adapt."""
-    return KafkaLog(Settings(kind="kafka", bootstrap_servers=(bootstrap,), group="contract"))
-
-
 @pytest.mark.broker
+@pytest.mark.parametrize("client", CLIENTS)
 class TestKafkaContract(SessionContract, TopicContract):
-    """The contract, through kafka-python, whose producer takes no header without a value."""
+    """The contract; kafka-python's producer takes no header without a value."""
 
-    header_without_value = b""
+    @pytest.fixture(autouse=True)
+    def _expected(self, client: str) -> None:
+        self.header_without_value = b"" if client == "kafka-python" else None
 
     @pytest.fixture
-    def log(self, broker: str) -> Iterator[Log]:
+    def log(self, broker: str, client: Literal["kafka-python", "confluent"]) -> Iterator[Log]:
         """A log of the shared broker; topics and groups keep the tests apart."""
-        log = kafka_log(broker)
+        log = open_log(Settings(kind="kafka", client=client, bootstrap_servers=(broker,), group="contract"))
         yield log
         log.close()

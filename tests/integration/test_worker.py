@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import CLIENTS
 from tests.integration.jobs import Job, check_same, counted, stream
 
 pytestmark = pytest.mark.broker
 
 
 @pytest.fixture
-def job(broker: str, tmp_path: Path) -> Job:
+def job(broker: str, client: str, tmp_path: Path) -> Job:
     """A group of its own, with a day of records on its topics."""
-    job = Job(broker, tmp_path)
+    job = Job(broker, tmp_path, log_settings={"client": client})
     job.create()
     with job.open() as log:
         job.append(log, stream())
@@ -27,6 +28,7 @@ def test_one_worker_equals_the_embedded_log(job: Job) -> None:
     check_same(job.run_to_end(), expected)
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 def test_two_workers_equal_one(job: Job) -> None:
     """More workers of a group are faster, and nothing else: they share the partitions and agree on the end."""
     expected = job.expected(stream())

@@ -10,6 +10,7 @@ import pytest
 
 from streamguard.logs.interface import Log
 from tests.integration.broker import running
+from tests.integration.conftest import CLIENTS
 from tests.integration.jobs import Job, Process, check_same, counted, stream
 
 pytestmark = pytest.mark.broker
@@ -49,9 +50,9 @@ class Feed:
 
 
 @pytest.fixture
-def job(broker: str, tmp_path: Path) -> Job:
+def job(broker: str, client: str, tmp_path: Path) -> Job:
     """A group of its own, whose topics are empty; a silent member is out after three seconds."""
-    job = Job(broker, tmp_path, log_settings={"session_timeout": "3s"})
+    job = Job(broker, tmp_path, log_settings={"session_timeout": "3s", "client": client})
     job.create()
     return job
 
@@ -74,6 +75,7 @@ def records_read(process: Process) -> int:
     return counted(process.lines[-1])["records"]
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 def test_workers_come_and_go_while_records_flow(job: Job, feed: Feed) -> None:
     """Partitions change hands twice in the middle of the stream, and no alert, record or count shows it."""
     with job.worker(job.config(worker="a")) as a, job.worker(job.config(worker="b")) as b:
@@ -88,6 +90,7 @@ def test_workers_come_and_go_while_records_flow(job: Job, feed: Feed) -> None:
     check_same(job.run_to_end(), job.expected(stream()))
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 def test_killed_workers_lose_and_repeat_nothing(job: Job, feed: Feed) -> None:
     """A worker killed six times, wherever it stood, and started again under its name ends as if it never was."""
     random = Random(5)  # noqa: S311 (a schedule, not a secret)
@@ -105,6 +108,7 @@ def test_killed_workers_lose_and_repeat_nothing(job: Job, feed: Feed) -> None:
     check_same(job.run_to_end(config), job.expected(stream()))
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 def test_a_worker_that_hung_does_no_harm_when_it_wakes(job: Job, feed: Feed) -> None:
     """Its partitions went to another meanwhile: what it still meant to commit must not be committed."""
     with job.worker(job.config(worker="a")) as a:
@@ -135,10 +139,11 @@ def test_sigterm_ends_a_busy_worker_soon(job: Job, feed: Feed) -> None:
         assert counted(process.lines[0])["consumed"] > 0
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_second_signal_ends_it_at_once(client: str, tmp_path: Path) -> None:
     """A worker that waits for a broker that hangs need not be waited for."""
     with running(tmp_path / "kafka") as (bootstrap, broker):
-        job = Job(bootstrap, tmp_path)
+        job = Job(bootstrap, tmp_path, log_settings={"client": client})
         job.create()
         with job.worker(job.config()) as process:
             process.wait_until(lambda: process.has_work)

@@ -18,8 +18,8 @@ from kafka.producer.transaction_manager import TransactionalRequestResult
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from streamguard.config import KafkaLog as Settings
-from streamguard.logs.interface import TopicInfo
-from streamguard.logs.kafka import KafkaLog
+from streamguard.logs.interface import Log, TopicInfo
+from streamguard.logs.opening import open_log
 from tests.integration.proxy import Proxy, proxied_broker
 
 MARKS = [
@@ -36,23 +36,24 @@ REQUEST_S = 1.0
 class Place:
     """A broker, the proxy before it, and the clients of one test."""
 
-    def __init__(self, direct: str, by_proxy: str, proxy: Proxy, process: "Popen[bytes]") -> None:
+    def __init__(self, direct: str, by_proxy: str, proxy: Proxy, process: "Popen[bytes]", client: str) -> None:
         self.direct, self.by_proxy, self.proxy, self.process = direct, by_proxy, proxy, process
         self.name = f"t{uuid4().hex[:12]}"
         """Of the group, the topic and the transactions; nobody else's."""
+        self.client = client
         self.stack = ExitStack()
-        self.log = self.open("observer", bootstrap=direct)
+        self.log = self.open("observer", bootstrap=direct, client="kafka-python")
         self.log.create(TopicInfo(self.name, partitions=2))
 
-    def open(self, worker: str, *, bootstrap: str | None = None, **settings: Any) -> KafkaLog:
+    def open(self, worker: str, *, bootstrap: str | None = None, **settings: Any) -> Log:
         """The log as a worker of that name sees it, by the proxy."""
-        log = KafkaLog(
+        log = open_log(
             Settings(
                 kind="kafka",
                 bootstrap_servers=(bootstrap or self.by_proxy,),
                 group=self.name,
                 worker=worker,
-                **({"transaction_timeout": "2s", "session_timeout": "3s"} | settings),
+                **({"transaction_timeout": "2s", "session_timeout": "3s", "client": self.client} | settings),
             )
         )
         self.stack.callback(log.close)
@@ -139,12 +140,14 @@ def proxied(
 
 
 @pytest.fixture
-def place(proxied: tuple[str, str, Proxy, "Popen[bytes]"], caplog: pytest.LogCaptureFixture) -> Iterator[Place]:
+def place(
+    proxied: tuple[str, str, Proxy, "Popen[bytes]"], client: str, caplog: pytest.LogCaptureFixture
+) -> Iterator[Place]:
     """That broker; afterwards its faults are healed and the test's clients closed."""
     # Much goes wrong here on purpose; and a record of an error keeps its socket from the garbage collector.
     caplog.set_level(logging.CRITICAL, logger="kafka")
     proxied[2].counts.clear()
-    place = Place(*proxied)
+    place = Place(*proxied, client)
     with place.stack:
         yield place
         place.proxy.heal()

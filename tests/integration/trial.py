@@ -158,12 +158,14 @@ def _listed(counts: Counter[str]) -> str:
 
 
 @contextmanager
-def trial(directory: Path, records: int, rate: float, seed: int, brokers: int = 1) -> Iterator[Trial]:
+def trial(
+    directory: Path, records: int, rate: float, seed: int, brokers: int = 1, client: str = "kafka-python"
+) -> Iterator[Trial]:
     """Brokers, their proxies, feeder, three workers that have work."""
     with ExitStack() as stack:
         network, cluster = stack.enter_context(behind_proxies(directory / "kafka", brokers))
         direct = ",".join(broker.address for broker in cluster)
-        job = Job(direct, directory, log_settings=LOG_SETTINGS)
+        job = Job(direct, directory, log_settings=LOG_SETTINGS | {"client": client})
         job.create()
         logs = directory / "workers"
         logs.mkdir()

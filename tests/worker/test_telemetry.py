@@ -154,6 +154,16 @@ def test_kafka_python_says_the_same_once_in_a_while() -> None:
     assert [line["message"] for line in lines(stream)] == ["attempt 0", "another thing"]
 
 
+def test_librdkafka_says_each_kind_once_in_a_while() -> None:
+    """All of it comes from one place: where we read."""
+    stream = io.StringIO()
+    configure_logging("info", stream=stream)
+    logger = logging.getLogger("kafka.librdkafka")
+    for kind in ("FAIL", "FAIL", "REQTMOUT"):
+        logger.warning("%s [%s] %s", kind, "client", "broker-1")
+    assert [line["message"] for line in lines(stream)] == ["FAIL [client] broker-1", "REQTMOUT [client] broker-1"]
+
+
 def test_a_second_call_replaces_the_first() -> None:
     """Each line is written once, to where was said last."""
     first, second = io.StringIO(), io.StringIO()

@@ -1,9 +1,8 @@
 """kafka-python's two clients, as a session wants them."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import quote
 
 import kafka
@@ -19,6 +18,7 @@ from kafka.protocol.producer import (
 )
 
 from streamguard.config import KafkaLog as Settings
+from streamguard.logs.commits import Thread
 from streamguard.logs.kafka import options
 from streamguard.logs.kafka.assignor import TaskAssignor
 from streamguard.logs.kafka.records import read_batches
@@ -143,14 +143,6 @@ class _Producer(KafkaProducer):  # type: ignore[misc]
                 self._sender.force_close()
 
 
-class Aside(Protocol):
-    """Something done beside the caller's work: a `concurrent.futures.Future` is one."""
-
-    def exception(self) -> BaseException | None:
-        """Wait for its end; what it has raised, if anything."""
-        ...
-
-
 class Clients:
     """Makes the consumer and the producers of one worker of a group."""
 
@@ -161,15 +153,12 @@ class Clients:
         self.transaction_timeout_s = settings.transaction_timeout_ms / 1000
         self._settings = settings
         self._admin: KafkaAdminClient | None = None
-        self._aside = ThreadPoolExecutor(1, "streamguard-commit")
+        self._thread = Thread()
+        self.aside = self._thread.aside
 
     def now_s(self) -> float:
         """The time, on a clock that never goes back."""
         return time.monotonic()
-
-    def aside(self, do: Callable[[], None]) -> Aside:
-        """Do something, one after the other, while the caller goes on."""
-        return self._aside.submit(do)
 
     def consumer(self) -> KafkaConsumer:
         """A member of the group, not subscribed yet."""
@@ -206,7 +195,6 @@ class Clients:
 
     def close(self) -> None:
         """The connection that asks; consumer and producers are their owner's to close."""
-        # Whatever it is at comes to its end with the producer that was closed before.
-        self._aside.shutdown(wait=False)
+        self._thread.close()
         if self._admin is not None:
             self._admin.close()

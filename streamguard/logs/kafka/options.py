@@ -1,10 +1,9 @@
 """Settings as kafka-python's clients want them."""
 
-from importlib import import_module
 from typing import Any
 
 from streamguard.config import KafkaLog as Settings
-from streamguard.errors import ConfigError
+from streamguard.logs import token_provider
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -30,20 +29,11 @@ def connection(settings: Settings) -> dict[str, Any]:
     if sasl is not None:
         options["sasl_mechanism"] = sasl.mechanism
         if sasl.token_provider is not None:
-            options["sasl_oauth_token_provider"] = _provider(sasl.token_provider)
+            options["sasl_oauth_token_provider"] = token_provider.load(sasl.token_provider)
         else:
             options["sasl_plain_username"] = sasl.username
             options["sasl_plain_password"] = "" if sasl.password is None else sasl.password.get_secret_value()
     return options
-
-
-def _provider(name: str) -> Any:
-    """An instance of the team's own class, `package.module:Class`."""
-    module, _, attribute = name.partition(":")
-    try:
-        return getattr(import_module(module), attribute)()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"log.security.sasl.token_provider: cannot load {name!r}: {error}") from None
 
 
 def consumer(settings: Settings) -> dict[str, Any]:

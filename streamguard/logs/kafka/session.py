@@ -18,8 +18,9 @@ from kafka.structs import OffsetAndMetadata
 
 from streamguard.core.records import Batch, TopicPartition
 from streamguard.errors import CommitLostError, FencedError, LogError
+from streamguard.logs.commits import Commits
 from streamguard.logs.interface import Committed, Poll, Record
-from streamguard.logs.kafka.clients import POLL_RECORDS, Aside, Clients
+from streamguard.logs.kafka.clients import POLL_RECORDS, Clients
 from streamguard.logs.kafka.errors import as_log_errors
 from streamguard.logs.kafka.records import to_batch
 
@@ -52,10 +53,9 @@ class KafkaSession:
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
-        self._changes = _Changes(self._finish)
+        self._commits = Commits(clients.aside, clients.now_s)
+        self._changes = _Changes(self._commits.finish)
         self._metadata: Any = None
-        self._begun: Aside | None = None
-        self._took_s = 0.0
         self._producer: Any = None
         with as_log_errors(f"cannot join group {clients.group!r}"):
             self._consumer = clients.consumer()
@@ -166,21 +166,11 @@ class KafkaSession:
         self.settle()
 
     def begin(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
-        if self._begun is not None:
-            raise RuntimeError("a commit was begun before the one under way was settled")
         member = self._member()
-        self._begun = self._clients.aside(lambda: self._commit(records, offsets, member))
+        self._commits.begin(lambda: self._commit(records, offsets, member))
 
     def settle(self) -> float:
-        begun, error = self._begun, self._finish()
-        self._begun = None
-        if error is not None:
-            raise error
-        return 0.0 if begun is None else self._took_s
-
-    def _finish(self) -> BaseException | None:
-        """Wait for the commit under way, if there is one."""
-        return None if self._begun is None else self._begun.exception()
+        return self._commits.settle()
 
     def _commit(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed], member: Any) -> None:
         began_s = self._clients.now_s()
@@ -191,7 +181,6 @@ class KafkaSession:
                 raise
             raise CommitLostError(f"the commit took longer than log.transaction_timeout: {error}") from error
         self._outrun_copies()
-        self._took_s = self._clients.now_s() - began_s
 
     def _write(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed], member: Any) -> None:
         with as_log_errors("cannot commit", CommitLostError):
@@ -224,7 +213,7 @@ class KafkaSession:
 
     def close(self) -> None:
         # Whoever comes after must find the commit under way done, or given up.
-        self._finish()
+        self._commits.finish()
         if self._producer is not None:
             _abandon(self._producer)
         with suppress(kafka_errors.KafkaError):
