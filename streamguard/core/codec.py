@@ -127,6 +127,9 @@ class Reader:
         paths = [path for watch in watches for path in (*(p for p, _ in watch.match), *watch.split_by)]
         self._route_paths = tuple(dict.fromkeys(paths))
         self._routes: dict[tuple[Any, ...], Route] = {} if watches else {(): ()}
+        own = mapping.request_id, mapping.time or ()
+        self._is_routed_by_its_own = any(each[: len(path)] == path for path in self._route_paths for each in own)
+        """A field that routes is, or holds, the ID or the time: then no two records are of one kind."""
         self._interned: dict[str, str] = {}
         self._unmonitored: dict[str, int] = {}
         self._get = self._getter()
@@ -208,7 +211,9 @@ class Reader:
         return rows, rejections
 
     def _read_one(self, raw: bytes, record_ms: int) -> Reading | None:
-        """One record, if it can be read and a monitor takes it."""
+        """One record, if it can be read, a monitor takes it, and others may be of its kind."""
+        if self._is_routed_by_its_own:
+            return None
         try:
             _, time_ms, request_id, value, score, route = self._read(raw, record_ms, 0)
         except Unreadable:
