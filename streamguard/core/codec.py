@@ -35,6 +35,15 @@ _MODELS_NAMED_MAX = 100
 # A class or a number, not a document: an outcome must fit many times into a record.
 _VALUE_CHARS_MAX = 1024
 
+# Types whose values need no conversion, by declared type: JSON has no float that is not finite. Texts are shared.
+_AS_THEY_ARE: dict[str | None, set[type]] = {
+    None: {int, float, bool},
+    "int": {int},
+    "float": {float},
+    "bool": {bool},
+    "str": set(),
+}
+
 Ints = NDArray[np.int64]
 Objects = NDArray[np.object_]
 Target = tuple[int, tuple[str | None, ...]]
@@ -132,6 +141,7 @@ class Reader:
         """A field that routes is, or holds, the ID or the time: then no two records are of one kind."""
         self._interned: dict[str, str] = {}
         self._unmonitored: dict[str, int] = {}
+        self._as_they_are = _AS_THEY_ARE[mapping.value_type]
         self._get = self._getter()
         self._skeletons = Skeletons(
             self._read_one,
@@ -160,7 +170,7 @@ class Reader:
                 )
             )
         left = np.flatnonzero(is_left)
-        rows, rejections = self._read_singly(batch, left.tolist()) if len(left) else ([], [])
+        rows, rejections = self._read_singly(batch, left) if len(left) else ([], [])
         if rows or not parts:
             parts.append(self._columns(rows))
         if len(parts) == 1:
@@ -168,24 +178,28 @@ class Reader:
         columns = Columns.concatenate(parts)
         return columns.take(np.argsort(columns.offsets, kind="stable")), rejections
 
-    def _read_singly(self, batch: Batch, places: list[int]) -> tuple[list[Row], list[Rejection]]:
+    def _read_singly(self, batch: Batch, places: NDArray[np.intp]) -> tuple[list[Row], list[Rejection]]:
         """Records of a batch, one by one.
 
         The body of the loop is the common record: every field at the top level, of the usual type, its
         class and route seen before. Whatever is not that goes to `_read`, which decides alone.
         """
         get, loads, read = self._get, orjson.loads, self._read
-        interned, routes = self._interned, self._routes
+        interned, routes, as_they_are = self._interned, self._routes, self._as_they_are
         ahead_max, bytes_max = self._mapping.max_ahead_ms, self._mapping.record_bytes
         id_chars_max, is_timed = self._mapping.request_id_chars, self._mapping.time is not None
+        is_scored, score = self._mapping.score is not None, math.nan
         rows: list[Row] = []
         rejections: list[Rejection] = []
-        for index in places:
-            raw, record_ms, offset = batch.values[index], int(batch.timestamps[index]), int(batch.offsets[index])
+        values = Blobs.of(batch.values)
+        columns = (np.asarray(column, np.int64)[places].tolist() for column in (batch.timestamps, batch.offsets))
+        for index, raw, record_ms, offset in zip(places.tolist(), values.take(places), *columns, strict=True):
             try:
-                request_id, value, time_ms, *rest = get(loads(raw or b""))
+                request_id, value, time_ms, probability, *rest = get(loads(raw or b""))
                 if not is_timed:
                     time_ms = record_ms
+                if is_scored:
+                    score = probability
                 if (
                     type(request_id) is str
                     and type(time_ms) is int
@@ -194,9 +208,11 @@ class Reader:
                     and time_ms - record_ms <= ahead_max
                     and record_ms >= 0
                     and len(raw or b"") <= bytes_max
+                    and type(score) is float
+                    and (not is_scored or 0 <= score <= 1)
                 ):
-                    route = routes[tuple(rest)]
-                    rows.append((offset, time_ms, request_id, interned[value], math.nan, route))
+                    shared = value if type(value) in as_they_are else interned[value]
+                    rows.append((offset, time_ms, request_id, shared, score, routes[tuple(rest)]))
                     continue
             except (KeyError, TypeError, ValueError):
                 pass  # not the common record
@@ -234,9 +250,9 @@ class Reader:
     def _getter(self) -> Callable[[Any], tuple[Any, ...]]:
         """All fields of a document in one call; raises KeyError where that cannot be had."""
         mapping = self._mapping
-        paths = [mapping.request_id, mapping.value, mapping.time or mapping.request_id, *self._route_paths]
-        is_usual = mapping.value_type in (None, "str") and mapping.score is None
-        if is_usual and all(len(path) == 1 for path in paths):
+        own = mapping.request_id
+        paths = [own, mapping.value, mapping.time or own, mapping.score or own, *self._route_paths]
+        if all(len(path) == 1 for path in paths):
             return itemgetter(*(path[0] for path in paths))
         return {}.__getitem__
 

@@ -54,6 +54,10 @@ class Blobs(Sequence[bytes | None]):
         data = b"".join([value or b"" for value in values]) + bytes(_PADDING)
         return Blobs(np.frombuffer(data, np.uint8), ends - np.maximum(sizes, 0), sizes)
 
+    def take(self, places: NDArray[np.intp]) -> "Blobs":
+        """The values at these places; the bytes are shared."""
+        return Blobs(self.data, self.starts[places], self.sizes[places])
+
     def __len__(self) -> int:
         return len(self.starts)
 
@@ -69,8 +73,11 @@ class Blobs(Sequence[bytes | None]):
         return None if size < 0 else self.data[start : start + size].tobytes()
 
     def __iter__(self) -> Iterator[bytes | None]:
-        data = self.data.tobytes()
-        for start, size in zip(self.starts.tolist(), self.sizes.tolist(), strict=True):
+        if not len(self):
+            return
+        first, end = int(self.starts.min()), int((self.starts + self.sizes).max())
+        data = self.data[first : max(first, end)].tobytes()
+        for start, size in zip((self.starts - first).tolist(), self.sizes.tolist(), strict=True):
             yield None if size < 0 else data[start : start + size]
 
 

@@ -4,7 +4,10 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streamguard.core.codec import Columns, Mapping, Reader, Rejection, Route, Watch
 from streamguard.core.records import Batch
@@ -104,14 +107,42 @@ def test_the_longest_allowed_is_allowed() -> None:
     assert reason(record, replace(PLAIN, record_bytes=len(record) - 1))
 
 
-def test_the_usual_and_the_unusual_way_agree() -> None:
-    """The short cut for the common record takes nothing that the long way would refuse."""
-    for record in (as_json(id="a", value="x"), as_json(id="a" * 513, value="x"), as_json(id=7, value="x")):
-        reader = Reader(replace(PLAIN, record_bytes=600))
-        (first, rejections), (second, again) = reader.read(batch([record])), reader.read(batch([record]))
-        assert (first.ids.tolist(), first.values.tolist()) == (second.ids.tolist(), second.values.tolist())
-        assert rejections == again
-        assert len(rejections) == (record != as_json(id="a", value="x"))
+SCALARS: st.SearchStrategy[Any] = st.sampled_from(
+    ["x", "y", "1", "true", 1, 0, 1.0, 0.5, -0.5, 2.5, True, False, None, [], {}, 1 << 63, -(1 << 63)]
+)
+FIELDS = {
+    "id": st.sampled_from(["a", "b", "", "c" * 30, 7, None]),
+    "value": SCALARS,
+    "score": SCALARS,
+    "model": SCALARS,
+}
+RECORDS = st.fixed_dictionaries({}, optional={**FIELDS, "at": SCALARS | st.integers(-5, 3000)}).map(orjson.dumps)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(RECORDS | st.sampled_from([None, b"", b"[]", b"{"]), max_size=12),
+    st.sampled_from([None, "int", "float", "str", "bool"]),
+    st.sampled_from([PLAIN, TIMED, replace(TIMED, score=("score",))]),
+    st.sampled_from([-1, 0, 1000]),
+)
+def test_the_usual_and_the_unusual_way_agree(
+    values: list[bytes | None], kind: str | None, mapping: Mapping, at_ms: int
+) -> None:
+    """The short cut for the common record takes nothing that the long way would refuse, and nothing otherwise."""
+    mapping = replace(mapping, value_type=kind, request_id_chars=20, record_bytes=80)
+    usual, unusual = (Reader(mapping, [Watch((), (("model",),))]) for _ in range(2))
+    unusual._get = {}.__getitem__
+    for _ in range(2):
+        (one, rejections), (other, others) = (reader.read(batch(values, at_ms)) for reader in (usual, unusual))
+        assert rejections == others
+        assert repr([*zip(*columns_of(one), strict=True)]) == repr([*zip(*columns_of(other), strict=True)])
+
+
+def columns_of(columns: Columns) -> list[list[Any]]:
+    """All of them."""
+    arrays = columns.offsets, columns.times, columns.ids, columns.values, columns.scores, columns.routes
+    return [array.tolist() for array in arrays if array is not None]
 
 
 @pytest.mark.parametrize(
