@@ -94,6 +94,14 @@ def test_an_id_that_was_never_seen_is_not_known() -> None:
     assert [head_of(waiting, each) for each in ("ab", "abcd", "b", "abc")] == [NONE, NONE, NONE, 0]
 
 
+def test_ids_of_one_hash_are_different_ids() -> None:
+    """A hash says where to look; the texts decide."""
+    waiting, hashes = side(), np.zeros(3, np.uint32)
+    _, heads = waiting.add(columns([Entry("a", 1), Entry("b", 2), Entry("a", 40)]), hashes, np.array([NEVER, 1, 2]))
+    assert heads.tolist() == [0, 1, 0]
+    assert waiting.find(Texts.of(["b", "c", "a"]), hashes).tolist() == [1, NONE, 0]
+
+
 def test_a_record_repeats_any_of_its_id_within_the_horizon() -> None:
     """On either side of the horizon, of whichever of the known ones, and whether or not that was open."""
     waiting = side(horizon_ms=10)
@@ -189,6 +197,11 @@ def test_what_has_expired_is_not_looked_at_again() -> None:
     Counted.reads = 0
     assert settle_expired(waiting, 900_001) == []
     assert Counted.reads == 0
+    add(waiting, "one more", 1000, 1000)
+    Counted.reads = 0
+    assert settle_expired(waiting, 900_002) == [1000]
+    # Once to find it, and once to settle it.
+    assert Counted.reads <= 2
     assert counted is waiting.store.flags
 
 

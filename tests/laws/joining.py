@@ -220,7 +220,7 @@ class Walk:
         for side in Input:
             self.task.rewind(side, notes[side], 0)
             at.append(sum(entry.offset < notes[side].low for entry in self.logs.entries[side]))
-        for piece in [*pieces, (100, 0), (0, 100)]:
+        for piece in [*pieces, (END, 0), (0, END)]:
             for side in Input:
                 end = min(at[side] + piece[side], self.at[side])
                 if end > at[side]:

@@ -1,10 +1,11 @@
-"""What a join must do, by its definition over whole logs: quadratic, and with nothing to get wrong.
+"""What a join must do, by its definition over whole logs: quadratic in the records of an ID, with nothing to get wrong.
 
 Written from docs/design.md, "Semantics". A record is a duplicate where an earlier record of its ID on its own
 side that was not late, whether itself a duplicate or not, lies within `before + after` of it in event time.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -64,7 +65,7 @@ class Judged:
 def judge(log: Sequence[Entry], advances: Sequence[Advance], rules: Rules) -> Judged:
     """Which records are unreadable, late, duplicates, or accepted."""
     result = Judged()
-    in_time: list[Entry] = []
+    in_time: dict[str, list[Entry]] = defaultdict(list)
     for entry in log:
         for advance in advances:
             if advance.offset <= entry.offset:
@@ -75,11 +76,11 @@ def judge(log: Sequence[Entry], advances: Sequence[Advance], rules: Rules) -> Ju
         if entry.time_ms < result.clock_ms - rules.disorder_ms:
             result.fates[entry.offset] = Fate.LATE
             continue
-        if any(each.id == entry.id and abs(each.time_ms - entry.time_ms) <= rules.horizon_ms for each in in_time):
+        if any(abs(each.time_ms - entry.time_ms) <= rules.horizon_ms for each in in_time[entry.id]):
             result.fates[entry.offset] = Fate.DUPLICATE
         else:
             result.accepted.append(entry)
-        in_time.append(entry)
+        in_time[entry.id].append(entry)
         result.clock_ms = max(result.clock_ms, entry.time_ms)
     for advance in advances:
         result.clock_ms = max(result.clock_ms, advance.time_ms)
@@ -102,6 +103,14 @@ class Joined:
     outcomes: frozenset[Pair]
 
 
+def by_id(entries: Iterable[Entry]) -> dict[str | None, list[Entry]]:
+    """The records of each ID."""
+    found: dict[str | None, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        found[entry.id].append(entry)
+    return found
+
+
 def join(
     predictions: Sequence[Entry],
     labels: Sequence[Entry],
@@ -111,8 +120,9 @@ def join(
     """The two logs, joined."""
     left, right = judge(predictions, advances[0], rules), judge(labels, advances[1], rules)
     outcomes = set()
+    labels_of = by_id(right.accepted)
     for prediction in left.accepted:
-        for label in right.accepted:
+        for label in labels_of[prediction.id]:
             if rules.matches(prediction, label):
                 outcomes.add(Pair(prediction, label, label.time_ms))
                 left.fates[prediction.offset] = right.fates[label.offset] = Fate.MATCHED
