@@ -1,6 +1,7 @@
 """streamguard, deliberately broken: each variant must be caught, or the simulation proves nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,10 @@ from streamguard.core.merge import Merge
 from streamguard.core.monitor import MonitorTask
 from streamguard.core.note import Note
 from streamguard.core.outcomes import read_outcomes
-from streamguard.core.records import Batch, Output, TopicPartition
+from streamguard.core.records import Batch, Output
 from streamguard.core.waiting import Side
-from streamguard.logs.interface import Committed, Poll, Record
+from streamguard.errors import CommitLostError
+from streamguard.logs.interface import Poll
 from streamguard.logs.kafka import session as session_module
 from streamguard.logs.kafka.session import KafkaSession
 from streamguard.worker.assigned import AssignedJoin, AssignedMonitor
@@ -65,37 +67,49 @@ def copies_not_outrun(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(KafkaSession, "_outrun_copies", lambda _: None)
 
 
+_COMMIT = KafkaSession._commit
+
+
 def records_first(patch: pytest.MonkeyPatch) -> None:
     """Records are committed before the offsets, in a transaction of their own."""
-    commit = KafkaSession.commit
 
-    def apart(self: KafkaSession, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
-        commit(self, records, {})
-        commit(self, [], offsets)
+    def apart(self: KafkaSession, records: Any, offsets: Any, member: Any) -> None:
+        _COMMIT(self, records, {}, member)
+        _COMMIT(self, [], offsets, member)
 
-    patch.setattr(KafkaSession, "commit", apart)
+    patch.setattr(KafkaSession, "_commit", apart)
 
 
 def offsets_first(patch: pytest.MonkeyPatch) -> None:
     """Offsets are committed before the records are written."""
-    commit = KafkaSession.commit
 
-    def apart(self: KafkaSession, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
-        commit(self, [], offsets)
-        commit(self, records, {})
+    def apart(self: KafkaSession, records: Any, offsets: Any, member: Any) -> None:
+        _COMMIT(self, [], offsets, member)
+        _COMMIT(self, records, {}, member)
 
-    patch.setattr(KafkaSession, "commit", apart)
+    patch.setattr(KafkaSession, "_commit", apart)
 
 
 def alerts_at_once(patch: pytest.MonkeyPatch) -> None:
     """Alerts do not wait for the commit."""
-    commit = KafkaSession.commit
 
-    def hasty(self: KafkaSession, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
+    def hasty(self: KafkaSession, records: Any, offsets: Any, member: Any) -> None:
         self._clients.cluster.append([each for each in records if each.topic == "alerts"])  # type: ignore[attr-defined]
-        commit(self, [each for each in records if each.topic != "alerts"], offsets)
+        _COMMIT(self, [each for each in records if each.topic != "alerts"], offsets, member)
 
-    patch.setattr(KafkaSession, "commit", hasty)
+    patch.setattr(KafkaSession, "_commit", hasty)
+
+
+def failure_unheeded(patch: pytest.MonkeyPatch) -> None:
+    """What was stepped while a commit went on is committed though that has failed."""
+    settle = KafkaSession.settle
+
+    def unheeding(self: KafkaSession) -> float:
+        with suppress(CommitLostError):
+            return settle(self)
+        return 0.0
+
+    patch.setattr(KafkaSession, "settle", unheeding)
 
 
 def low_too_high(patch: pytest.MonkeyPatch) -> None:
@@ -247,6 +261,7 @@ VARIANTS: dict[str, Break] = {
         records_first,
         offsets_first,
         alerts_at_once,
+        failure_unheeded,
         low_too_high,
         watermark_too_early,
         expired_after_announced,
