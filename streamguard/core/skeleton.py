@@ -28,7 +28,8 @@ Ints = NDArray[np.int64]
 _ROWS_MIN = 48
 _LAYOUTS_MAX = 4
 _LEARNT_MAX = 256
-_SKELETONS_MAX = 16_384
+_BYTES_MAX = 32 << 20
+"""Of all known skeletons; then all are forgotten, and learnt anew."""
 _PAUSE_MAX = 64
 _DIGITS_MAX = 15
 # An ID of these needs no unescaping and cannot end the string; all ASCII, so that a byte is a character.
@@ -82,6 +83,11 @@ class _Layout:
 
     def __len__(self) -> int:
         return len(self._hashes)
+
+    @property
+    def held_bytes(self) -> int:
+        """About what it keeps in memory."""
+        return 1024 + len(self) * (self._width + 64)
 
     def words(self, matrix: Bytes) -> NDArray[np.uint64]:
         """The records without ID and time, as rows of words."""
@@ -232,7 +238,7 @@ class Skeletons:
         """Know the skeletons that come more than once among the unknown ones; returns how many."""
         _, firsts, counts = np.unique(hashes[unknown], return_index=True, return_counts=True)
         repeated = unknown[firsts[counts > 1][:learnt_max]]
-        if sum(map(len, (each for layouts in self._layouts.values() for each in layouts))) > _SKELETONS_MAX:
+        if sum(each.held_bytes for layouts in self._layouts.values() for each in layouts) > _BYTES_MAX:
             self._layouts.clear()
             return 0
         places, readings = [], []

@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamguard.core.codec import Mapping, Reader, Watch
+from streamguard.core.fields import TIME_MAX_MS
 from streamguard.core.records import Blobs
-from streamguard.core.skeleton import Found, Ints, Skeletons
+from streamguard.core.skeleton import Found, Ints, Skeletons, _Layout
 from tests.core.helpers import as_json, batch
 
 NOW = 1_700_000_000_000
@@ -363,6 +365,14 @@ def test_times_of_all_kinds(at: bytes, other: int) -> None:
             pair.read([*values], times)
 
 
+def test_times_beyond_the_last_are_refused() -> None:
+    """However late the records themselves say that they are."""
+    pair = Pair()
+    for first in (TIME_MAX_MS - 1000, TIME_MAX_MS - 50, TIME_MAX_MS + 1):
+        pair.read([usual(number, first + number) for number in range(100)], 1 << 62)
+    assert pair.skeletons.count == 151
+
+
 @pytest.mark.parametrize("request_id", ODD_IDS)
 def test_ids_of_all_kinds(request_id: str) -> None:
     """As the only kind there is, and among usual ones of their length."""
@@ -384,6 +394,25 @@ def test_values_of_all_kinds(raw: bytes, kind: str | None) -> None:
         pair.read([b'{"id":"r%06d","at":%d,"value":%s}' % (number, NOW, each) for number in range(100)])
 
 
+@pytest.mark.parametrize("names", [("id", "di"), ("at", "ta")])
+def test_two_fields_that_change_places(names: tuple[str, str]) -> None:
+    """Where known records have their ID, others of their length have a text that is none; so with the time."""
+    one, other = names
+    kinds: list[list[bytes | None]] = []
+    for first, second in ((one, other), (other, one)):
+        for start in (0, 100):
+            fields = [{"id": f"r{n:06}", "at": NOW - n, "di": "r000000", "ta": NOW - 555} for n in range(start, 200)]
+            # Of the second kind the field itself stays the same, and the one like it changes.
+            fields = fields if first == one else [{**each, one: each[other], other: each[one]} for each in fields]
+            order = [first, second, *({"id", "at"} - {one})]
+            kinds.append([as_json(value="yes", **{name: each[name] for name in order}) for each in fields])
+    for order_of_kinds in (kinds, kinds[::-1], [kinds[0] + kinds[2]] * 2):
+        pair = Pair()
+        for values in order_of_kinds:
+            pair.read(values)
+        assert pair.skeletons.count >= 100
+
+
 @pytest.mark.parametrize(
     ("path", "wanted"),
     [("id", "r000055"), ("at", str(NOW - 55)), ("meta", as_json(at=NOW - 55, id="r000055").decode())],
@@ -399,6 +428,15 @@ def test_a_monitor_may_match_the_id_or_the_time(path: str, wanted: str) -> None:
     pair = Pair(mapping, watches)
     for _ in range(3):
         pair.read([*values])
+
+
+def test_skeletons_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash says where to look; the bytes decide."""
+    monkeypatch.setattr(_Layout, "hashes", lambda _, words: np.zeros(len(words), np.uint64))
+    pair = Pair()
+    for _ in range(3):
+        pair.read([usual(number).replace(b"yes", b"yno"[number % 2 :][:1] * 3) for number in range(100)])
+    assert pair.skeletons.count >= 100
 
 
 @settings(deadline=None)
