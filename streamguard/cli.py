@@ -161,8 +161,13 @@ def _summary(config: Config) -> list[str]:
     place = f"Kafka at {','.join(log.bootstrap_servers)}" if log.kind == "kafka" else f"the file {log.path}"
     inputs = f"{topics['predictions']} + {topics['labels']}"
     # A prediction and a label for each, and both are remembered for the window.
-    per_second = min(join.max_waiting, join.max_waiting_bytes // RECORD_BYTES) * 1000 // (2 * config.horizon_ms)
-    held = f"{join.max_waiting:,} records and {join.max_waiting_bytes / 2**20:,.0f} MiB"
+    fitting, held = join.max_waiting, f"{join.max_waiting:,} records"
+    if join.store.directory is None:
+        fitting = min(fitting, join.max_waiting_bytes // RECORD_BYTES)
+        held += f" and {join.max_waiting_bytes / 2**20:,.0f} MiB"
+    else:
+        held += f", about {join.store.memory_records:,} of them in memory"
+    per_second = fitting * 1000 // (2 * config.horizon_ms)
     enough = f"about {per_second:,} predictions a second with their labels over {format_duration_ms(config.horizon_ms)}"
     return [
         f"log: {place}, group {log.group}",

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pydantic import Field as Setting
 
 from streamguard.config.base import Problem, Section
-from streamguard.config.types import Count, Duration, Field, TopicName
+from streamguard.config.types import Count, Duration, Field, Text, TopicName
 
 
 class PredictionFields(Section):
@@ -55,6 +55,17 @@ class Labels(Section):
     """Where a record keeps what."""
 
 
+class Store(Section):
+    """Where records wait that are more than memory is to hold."""
+
+    directory: Text | None = None
+    """Directory on a local disk, for this worker alone: of each join task only the newest records are then in
+    memory, and a restart goes on from the directory. Null: all are in memory."""
+    memory_records: Count = 500_000
+    """With a directory: about how many records of one join task (one input partition) are in memory. Default
+    500000."""
+
+
 class Join(Section):
     """Which label belongs to which prediction, how long each waits, and how much may wait."""
 
@@ -77,7 +88,9 @@ class Join(Section):
     Default 5000000."""
     max_waiting_bytes: Count = 1_073_741_824
     """Most memory that one join task (one input partition) holds, in bytes; then it pauses the input that
-    runs ahead. Default 1073741824, 1 GiB."""
+    runs ahead. What is in join.store.directory does not count. Default 1073741824, 1 GiB."""
+    store: Store = Store()
+    """Where records wait that are more than memory is to hold."""
 
     def problems(self) -> Iterable[Problem]:
         if self.before_ms == 0 and self.after_ms == 0:

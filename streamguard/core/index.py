@@ -75,7 +75,7 @@ class Index:
         self._table = np.full(size, _EMPTY)
         self._filled = 0
         if len(slots):
-            self.claim(slots, hashes, _differ)
+            self.claim(slots, hashes, differ)
 
     def _places(self, hashes: Hashes) -> Ints:
         return hashes.astype(np.int64) & (len(self._table) - 1)
@@ -84,5 +84,6 @@ class Index:
         return (at + 1) & (len(self._table) - 1)
 
 
-def _differ(rows: NDArray[np.intp], slots: NDArray[np.int32]) -> NDArray[np.bool_]:  # noqa: ARG001 - a `Same`
+def differ(rows: NDArray[np.intp], slots: NDArray[np.int32]) -> NDArray[np.bool_]:  # noqa: ARG001 - a `Same`
+    """For `claim`, of texts that are not there yet, and are different."""
     return np.zeros(len(rows), np.bool_)

@@ -12,21 +12,26 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from streamguard.core.codec import Columns, Mapping, Reader, Watch
+from streamguard.core.cold import Disk
 from streamguard.core.fields import TIME_MAX_MS
 from streamguard.core.index import NONE
 from streamguard.core.note import Note
 from streamguard.core.outcomes import NO_OFFSET, Half, OutcomeWriter
 from streamguard.core.records import Batch, Fate, Output
 from streamguard.core.rejected import rejected
+from streamguard.core.spilling import SpillingSide
 from streamguard.core.waiting import NEVER, Ints, Side, Slots
 
 Rows = NDArray[np.intp]
 
 # Commit metadata may hold 4,096 bytes; an advance of an idle input costs about 30 of them.
 _FLOORS_MAX = 64
+# Of what a checkpoint keeps on the disk; one of another version is not read.
+_VERSION = 1
 
 
 class Input(IntEnum):
@@ -54,6 +59,8 @@ class JoinSettings:
     held_bytes_max: int = 1 << 30
     monitor_names: Sequence[str] = ()
     with_scores: bool = False
+    memory_records: int = 500_000
+    """About how many are kept in memory where there is a disk."""
 
 
 class HeldFullError(Exception):
@@ -66,20 +73,11 @@ class JoinTask:
     `step` takes at most one batch of each input and returns everything to be written for them.
     """
 
-    def __init__(self, number: int, settings: JoinSettings) -> None:
+    def __init__(self, number: int, settings: JoinSettings, disk: Disk | None = None) -> None:
         self.number = number
         self._settings = settings
-        horizon_ms = settings.before_ms + settings.after_ms
-        reaches_ms = settings.after_ms, settings.before_ms
-        self._sides = tuple(
-            Side(
-                reach_ms=reach_ms,
-                horizon_ms=horizon_ms,
-                disorder_ms=settings.disorder_ms,
-                with_scores=settings.predictions.score is not None and side is Input.PREDICTIONS,
-            )
-            for side, reach_ms in zip(Input, reaches_ms, strict=True)
-        )
+        self._disk = disk
+        self._sides = tuple(self._side(side) for side in Input)
         self._readers = Reader(settings.predictions, settings.watches), Reader(settings.labels)
         self._positions = [0, 0]
         self._floors: list[list[tuple[int, int]]] = [[], []]
@@ -88,9 +86,26 @@ class JoinTask:
         self._sequence = 0
         self._watermark_ms = NEVER
         self._announced_idle = False
+        self.is_resumed = False
+        """Whether it came back from the disk."""
         self._is_replaying = False
         """While it comes back, nothing is written: it has been written before."""
         self._writer = OutcomeWriter(number, settings)
+
+    def _side(self, side: Input) -> Side:
+        settings = self._settings
+        reaches_ms = settings.after_ms, settings.before_ms
+        rules = {
+            "reach_ms": reaches_ms[side],
+            "horizon_ms": settings.before_ms + settings.after_ms,
+            "disorder_ms": settings.disorder_ms,
+        }
+        with_scores = settings.predictions.score is not None and side is Input.PREDICTIONS
+        if self._disk is None:
+            return Side(**rules, with_scores=with_scores)
+        # A side's share; half of the bytes are left for what has not been evicted yet.
+        hot_max = settings.memory_records // len(Input), settings.held_bytes_max // (2 * len(Input))
+        return SpillingSide(self._disk, hot_max, **rules, with_scores=with_scores)
 
     # What the shell asks.
 
@@ -105,12 +120,12 @@ class JoinTask:
 
     @property
     def held_count(self) -> int:
-        """Records in memory."""
+        """Records that are remembered, in memory and on the disk."""
         return sum(map(len, self._sides))
 
     @property
     def held_bytes(self) -> int:
-        """Their memory, estimated."""
+        """The memory of those that are not on the disk, estimated."""
         return sum(side.held_bytes for side in self._sides)
 
     def counts(self, side: Input) -> dict[str, int]:
@@ -205,13 +220,77 @@ class JoinTask:
             self._sides[side].clock_ms = note.clock_ms
             self._pending_floors[side] = list(note.floors)
 
-    def restored(self, notes: Sequence[Note | None]) -> None:
-        """Everything up to the commit has been read again: go on as the one who committed."""
+    def checkpoint(self) -> None:
+        """Keep on the disk what the task is now, everything up to its positions being committed."""
+        if self._disk is None:
+            return
+        kept = [side.keep() for side in self._sides if isinstance(side, SpillingSide)]
+        number = self._disk.put([block for _, blocks, _ in kept for block in blocks])
+        stamp = {
+            "v": _VERSION,
+            "follows": self._follows,
+            "positions": self._positions,
+            "counts": self._counts,
+            "number": number,
+            "blocks": [len(blocks) for _, blocks, _ in kept],
+            "sides": [document for document, _, _ in kept],
+        }
+        self._disk.keep(orjson.dumps(stamp), [number, *(piece for _, _, pieces in kept for piece in pieces)])
+
+    def resume(self, notes: Sequence[Note | None], committed: Sequence[int]) -> Sequence[int] | None:
+        """Instead of `rewind`: be what the disk has kept; returns the positions that reading begins at.
+
+        None, with no effect, where the disk has nothing that leads to what is committed.
+        """
+        kept = None if self._disk is None else self._disk.stamp()
+        if self._disk is None or kept is None:
+            return None
+        stamp = orjson.loads(kept)
+        if stamp["v"] != _VERSION or stamp["follows"] != self._follows:
+            return None
+        positions = stamp["positions"]
+        for note, position, offset, counts in zip(notes, positions, committed, stamp["counts"], strict=True):
+            # What is before the low offset is not looked at by reading again either.
+            if note is None or not note.low <= position <= offset:
+                return None
+            if any(count > note.counts[fate] for fate, count in counts.items()):
+                return None
+        blocks = self._disk.get(np.full(sum(stamp["blocks"]), stamp["number"]), np.arange(sum(stamp["blocks"])))
+        for side, note, document in zip(Input, notes, stamp["sides"], strict=True):
+            mine = self._sides[side]
+            count = stamp["blocks"][side]
+            if isinstance(mine, SpillingSide):
+                mine.restore(document, blocks[:count])
+            blocks = blocks[count:]
+            floors = () if note is None else note.floors
+            self._floors[side] = [floor for floor in floors if floor[0] < positions[side]]
+            self._pending_floors[side] = [floor for floor in floors if floor[0] >= positions[side]]
+        self._positions, self._counts = list(positions), stamp["counts"]
+        self.is_resumed = True
+        return list(positions)
+
+    def leave_disk(self) -> None:
+        """What the disk has kept is of no use; the next task begins without it."""
+        if self._disk is not None:
+            self._disk.clear()
+
+    @property
+    def _follows(self) -> str:
+        """What the columns on the disk follow from beside the records."""
+        settings = self._settings
+        return repr((self.rules, settings.predictions, settings.labels, [*settings.watches]))
+
+    def restored(self, notes: Sequence[Note | None]) -> bool:
+        """Everything up to the commit has been read again: go on as the one who committed.
+
+        Returns whether the disk, if it began there, has led to just that.
+        """
         self._is_replaying = True
         for side in Input:
             self._apply_floors(side, math.inf)
         self._expire()
         self._is_replaying = False
+        fits = not self.is_resumed or self._counts == [None if note is None else note.counts for note in notes]
         # Last, since all of the above has been counted in the notes.
         for side in Input:
             note = notes[side]
@@ -219,6 +298,7 @@ class JoinTask:
                 self._counts[side] = dict(note.counts)
                 self._sequence = max(self._sequence, note.sequence)
                 self._watermark_ms = max(self._watermark_ms, note.watermark_ms)
+        return fits
 
     def replay(self, side: Input, batch: Batch) -> None:
         """Take records that were taken before the commit: state changes, nothing is written.
@@ -296,6 +376,8 @@ class JoinTask:
         """
         mine, other = self._sides[side], self._sides[1 - side]
         hashes = columns.ids.hashes()
+        for each in self._sides:
+            each.recall(columns.ids, hashes)
         slots, heads = mine.add(columns, hashes, clocks_ms)
         # A partner's event time lies this far back and ahead, seen from this side.
         earliest_ms, latest_ms = columns.times - other.reach_ms, columns.times + mine.reach_ms
@@ -340,6 +422,7 @@ class JoinTask:
                 self._writer.add(mine.store.ids(slots), mine.store.half(slots), Half(*none))
             mine.settle(slots)
             mine.forget()
+            mine.evict()
 
     def _announce(self) -> list[Output]:
         watermark_ms = self.watermark_ms

@@ -13,6 +13,8 @@ oldest pane that can still be asked about, re-reading the log rebuilds this stat
 A record has a slot: a place in columns that only grow, until a third of them is of forgotten records and
 the others move together. Of the records of one ID the first is the ID's *head*, the one that the index
 leads to; the few IDs with more of them have a group.
+
+All of it is in memory here; core/spilling.py has a side whose older records are on a disk.
 """
 
 from array import array
@@ -39,18 +41,21 @@ Slots = NDArray[np.int32]
 Ints = NDArray[np.int64]
 
 # What a slot is. None of these: forgotten.
-_OPEN, _SHARED, _HEAD, _HELD = np.uint8(1), np.uint8(2), np.uint8(4), np.uint8(8)
+OPEN, SHARED, HEAD, HELD = np.uint8(1), np.uint8(2), np.uint8(4), np.uint8(8)
 _CLOSED = np.uint8(0xFF ^ 1)
 
 
 @dataclass(slots=True)
-class _Pane:
+class Pane:
+    """The records of one stretch of event time."""
+
     first_offset: int
     clock_before: int
     """The largest event time before that offset."""
     slots: "array[int]" = field(default_factory=lambda: array("i"))
     expired_count: int = 0
     """So many of the slots have been expired; all of them, or the pane is still waiting."""
+    is_expired: bool = False
 
     def slots_from(self, start: int) -> Slots:
         return np.array(self.slots[start:], np.int32)
@@ -76,7 +81,7 @@ class Side:
         self._index = Index()
         self._groups: dict[int, dict[int, None]] = {}
         self._head_of: dict[int, int] = {}
-        self._panes: dict[int, _Pane] = {}
+        self._panes: dict[int, Pane] = {}
         self._marks: dict[int, tuple[int, int]] = {}
 
     def __len__(self) -> int:
@@ -95,7 +100,7 @@ class Side:
 
     def is_shared(self, heads: Slots) -> NDArray[np.bool_]:
         """Of which of these IDs there are several records."""
-        return self._has(heads, _SHARED)
+        return self._has(heads, SHARED)
 
     def repeats(self, head: int, time_ms: int) -> bool:
         """Whether a record of an ID seen before is a duplicate."""
@@ -107,13 +112,13 @@ class Side:
     def partners(self, heads: Slots, earliest_ms: Ints, latest_ms: Ints) -> NDArray[np.bool_]:
         """Which of these IDs' only records are open and lie in the interval."""
         times = self.store.times[heads]
-        return self._has(heads, _OPEN) & (earliest_ms <= times) & (times <= latest_ms)
+        return self._has(heads, OPEN) & (earliest_ms <= times) & (times <= latest_ms)
 
     def partner(self, head: int, earliest_ms: int, latest_ms: int) -> int:
         """The ID's open slot whose time lies in the interval, else `NONE`; there is one at most."""
         store = self.store
         for slot in self._groups.get(head, (head,)):
-            if store.flags[slot] & _OPEN and earliest_ms <= store.times[slot] <= latest_ms:
+            if store.flags[slot] & OPEN and earliest_ms <= store.times[slot] <= latest_ms:
                 return slot
         return NONE
 
@@ -125,17 +130,13 @@ class Side:
         `clocks_ms`: for each the largest event time before it. Where the ID has a head already, `share` must
         be called.
         """
-        store, count = self.store, len(columns)
-        if store.dead_count > store.size // 3 + 1024:
-            self._compact()
+        store = self.store
+        self._make_room(len(columns))
         slots = store.append(columns, hashes)
-        if not self._index.has_room(count):
-            known = np.flatnonzero(store.flags & _HEAD).astype(np.int32)
-            self._index.rebuild(known, store.hashes[known], count + len(known) // 2)
-        store.flags[slots] = _HELD | _HEAD
+        store.flags[slots] = HELD | HEAD
         heads = self._index.claim(slots, hashes, lambda rows, there: self._same(columns.ids, hashes, rows, there))
-        self._held_count += count
-        self.held_bytes += count * ENTRY_BYTES + int(columns.ids.sizes.sum())
+        self._held_count += len(columns)
+        self.held_bytes += self._bytes_of(slots)
         self._add_to_panes(columns, slots, clocks_ms)
         return slots, heads
 
@@ -144,12 +145,12 @@ class Side:
         flags = self.store.flags
         self._groups.setdefault(head, {head: None})[slot] = None
         self._head_of[slot] = head
-        flags[head] |= _SHARED
-        flags[slot] = _HELD | _SHARED
+        flags[head] |= SHARED
+        flags[slot] = HELD | SHARED
 
     def open(self, slots: Slots, columns: Columns) -> None:
         """These wait for their partner."""
-        self.store.flags[slots] |= _OPEN
+        self.store.flags[slots] |= OPEN
         self.store.remember(slots, columns)
         self.waiting_count += len(slots)
 
@@ -170,19 +171,20 @@ class Side:
             if end_ms >= other_bound_ms:
                 break
             pane = self._panes[number]
+            pane.is_expired = True
             if pane.expired_count == len(pane.slots):
                 continue
             found.append(pane.slots_from(pane.expired_count))
             ends_ms.append(end_ms)
             pane.expired_count = len(pane.slots)
         slots = _joined(found)
-        is_open = self._has(slots, _OPEN)
+        is_open = self._has(slots, OPEN)
         return slots[is_open], np.repeat(np.array(ends_ms, np.int64), [len(each) for each in found])[is_open]
 
     def forget(self) -> None:
         """Drop the expired panes that no duplicate can reach any more."""
         bound_ms = self.bound_ms - self.horizon_ms - self.pane_ms
-        gone = [n for n, pane in self._panes.items() if pane.expired_count and (n + 1) * self.pane_ms < bound_ms]
+        gone = [n for n, pane in self._panes.items() if pane.is_expired and (n + 1) * self.pane_ms < bound_ms]
         if not gone:
             return
         self._drop(_joined([self._panes.pop(number).slots_from(0) for number in gone]))
@@ -194,7 +196,26 @@ class Side:
         """From which offset on re-reading rebuilds this state, and the clock there; None: nothing is held."""
         return min(self._marks.values(), default=None)
 
+    # What a side does that has a disk.
+
+    def recall(self, ids: Texts, hashes: Hashes) -> None:
+        """Have the records of these IDs in memory; slots may change."""
+
+    def evict(self) -> None:
+        """Have no more in memory than may be there; slots may change."""
+
     # How it works.
+
+    def _make_room(self, count: int) -> None:
+        store = self.store
+        if store.dead_count > store.size // 3 + 1024:
+            self._compact()
+        if not self._index.has_room(count):
+            known = np.flatnonzero(store.flags & HEAD).astype(np.int32)
+            self._index.rebuild(known, store.hashes[known], count + len(known) // 2)
+
+    def _bytes_of(self, slots: Slots) -> int:
+        return len(slots) * ENTRY_BYTES + int(self.store.sizes[slots].sum(dtype=np.int64))
 
     def _has(self, slots: Slots, flag: np.uint8) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = (self.store.flags[slots] & flag) != 0
@@ -202,7 +223,7 @@ class Side:
 
     def _same(self, ids: Texts, hashes: Hashes, rows: NDArray[np.intp], slots: Slots) -> NDArray[np.bool_]:
         store = self.store
-        is_same: NDArray[np.bool_] = (store.hashes[slots] == hashes[rows]) & self._has(slots, _HEAD)
+        is_same: NDArray[np.bool_] = (store.hashes[slots] == hashes[rows]) & self._has(slots, HEAD)
         likely = np.flatnonzero(is_same)
         is_same[likely] = ids.take(rows[likely]).equal(store.ids(slots[likely]))
         return is_same
@@ -217,14 +238,14 @@ class Side:
             pane = self._panes.get(number)
             if pane is None:
                 mark = int(columns.offsets[first]), int(clocks_ms[first])
-                pane = self._panes[number] = _Pane(*mark)
+                pane = self._panes[number] = Pane(*mark)
                 self._marks.setdefault(number, mark)
             pane.slots.frombytes(slots[start:end].tobytes())
 
     def _drop(self, slots: Slots) -> None:
         store = self.store
         self._held_count -= len(slots)
-        self.held_bytes -= len(slots) * ENTRY_BYTES + int(store.sizes[slots].sum(dtype=np.int64))
+        self.held_bytes -= self._bytes_of(slots)
         is_shared = self.is_shared(slots)
         store.kill(slots[~is_shared])
         dead = [each for slot in slots[is_shared].tolist() for each in self._leave_group(slot)]
@@ -240,7 +261,7 @@ class Side:
         del group[slot]
         dead = [] if slot == head else [slot]
         if group:
-            self.store.flags[head] &= ~_HELD
+            self.store.flags[head] &= ~HELD
         else:
             del self._groups[head]
             dead.append(head)
@@ -254,7 +275,7 @@ class Side:
         moved = new_slots.item
         self._groups = {moved(head): {moved(slot): None for slot in group} for head, group in self._groups.items()}
         self._head_of = {moved(slot): moved(head) for slot, head in self._head_of.items()}
-        known = np.flatnonzero(self.store.flags & _HEAD).astype(np.int32)
+        known = np.flatnonzero(self.store.flags & HEAD).astype(np.int32)
         self._index.rebuild(known, self.store.hashes[known], len(known) // 2)
 
 

@@ -8,7 +8,7 @@ from streamguard.core.join import Input, JoinTask
 from streamguard.core.monitor import MonitorTask
 from streamguard.core.note import Note
 from streamguard.core.records import Batch, Output, TopicPartition
-from streamguard.errors import UnusableError
+from streamguard.errors import LogError, UnusableError
 from streamguard.logs.interface import Committed
 
 
@@ -22,6 +22,10 @@ class AssignedJoin:
     notes: list[Note | None]
     restoring: dict[TopicPartition, int] = field(default_factory=dict)
     """How far each partition must be read again before the task goes on."""
+    lows: list[int] = field(default_factory=lambda: [0, 0])
+    """Where reading begins."""
+    begun: dict[TopicPartition, Committed] | None = None
+    """What the last commit says of it."""
 
     @staticmethod
     def open(
@@ -46,27 +50,34 @@ class AssignedJoin:
                     f" .disorder of {', '.join(map(str, note.rules))} ms, and they are"
                     f" {', '.join(map(str, task.rules))} ms now: set them back, or begin anew under another log.group"
                 )
-            task.rewind(side, note, starts[partition])
-            if found is None or note is None:
-                opened.positions[side] = starts[partition]
-                continue
-            if starts[partition] > note.low and starts[partition] > 0:
+        opened._begin(committed, starts)
+        return opened
+
+    def _begin(self, committed: Mapping[TopicPartition, Committed], starts: Mapping[TopicPartition, int]) -> None:
+        offsets = [committed[each].offset if each in committed else starts[each] for each in self.partitions]
+        resumed = self.task.resume(self.notes, offsets)
+        for side, partition in enumerate(self.partitions):
+            note, start = self.notes[side], starts[partition]
+            if resumed is None:
+                self.task.rewind(Input(side), note, start)
+            self.positions[side] = offsets[side]
+            low = self.lows[side] = (
+                resumed[side] if resumed is not None else offsets[side] if note is None else note.low
+            )
+            if note is not None and start > low and start > 0:
                 raise UnusableError(
-                    f"{partition.topic}-{partition.partition}: records from offset {note.low} on are"
-                    f" still needed, and retention has removed those before {starts[partition]}: raise retention.ms of"
+                    f"{partition.topic}-{partition.partition}: records from offset {low} on are"
+                    f" still needed, and retention has removed those before {start}: raise retention.ms of"
                     " the topic; to go on without them, begin anew under another log.group"
                 )
-            opened.positions[side] = found.offset
-            if note.low < found.offset:
-                opened.restoring[partition] = found.offset
-        if not opened.restoring:
-            task.restored(opened.notes)
-        return opened
+            if low < offsets[side]:
+                self.restoring[partition] = offsets[side]
+        if not self.restoring:
+            self._restored()
 
     def low(self, partition: TopicPartition) -> int:
         """Where reading begins."""
-        note = self.notes[self.partitions.index(partition)]
-        return self.positions[self.partitions.index(partition)] if note is None else note.low
+        return self.lows[self.partitions.index(partition)]
 
     def replay(self, batch: Batch) -> None:
         """Take records from before the commit."""
@@ -80,8 +91,13 @@ class AssignedJoin:
             return False
         del self.restoring[partition]
         if not self.restoring:
-            self.task.restored(self.notes)
+            self._restored()
         return True
+
+    def _restored(self) -> None:
+        if not self.task.restored(self.notes):
+            self.task.leave_disk()
+            raise LogError(f"join.store.directory does not lead to what is committed for task {self.task.number}")
 
     def step(self, batches: Sequence[Batch]) -> list[Output]:
         """Take new records of one or both inputs."""

@@ -1,6 +1,7 @@
 """The tasks that this worker has been given: taken over, restored, kept through a rebalance."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -12,15 +13,19 @@ from streamguard.logs.interface import Committed, Log, Session
 from streamguard.worker.assigned import AssignedJoin, AssignedMonitor
 from streamguard.worker.topology import Topology
 
+if TYPE_CHECKING:
+    from streamguard.stores.rocks import RocksStore
+
 _log = structlog.get_logger("streamguard.worker")
 
 
 class Tasks:
     """Join and monitor tasks, by number. While any is restoring, nothing else is read."""
 
-    def __init__(self, topology: Topology, log: Log) -> None:
+    def __init__(self, topology: Topology, log: Log, store: "RocksStore | None" = None) -> None:
         self._topology = topology
         self._log = log
+        self._store = store
         self.joins: dict[int, AssignedJoin] = {}
         self.monitors: dict[int, AssignedMonitor] = {}
 
@@ -59,10 +64,29 @@ class Tasks:
                 pair = (partition, TopicPartition(labels, partition.partition))
                 if pair[1] not in assigned:
                     raise LogError(f"{predictions}-{partition.partition} was assigned without {labels}'s")
-                join = JoinTask(partition.partition, self._topology.join)
-                self.joins[join.number] = AssignedJoin.open(join, pair, committed, starts)
+                self.joins[partition.partition] = self._open_join(pair, committed, starts)
             elif partition.topic == self._topology.outcomes and partition.partition not in self.monitors:
                 self.monitors[partition.partition] = self._open_monitor(partition, committed, starts)
+
+    def _open_join(
+        self,
+        pair: tuple[TopicPartition, TopicPartition],
+        committed: dict[TopicPartition, Committed],
+        starts: dict[TopicPartition, int],
+    ) -> AssignedJoin:
+        number = pair[0].partition
+        disk = None if self._store is None else self._store.disk(number)
+        opened = AssignedJoin.open(JoinTask(number, self._topology.join, disk), pair, committed, starts)
+        if disk is not None and any(partition in committed for partition in pair):
+            # Else all that is needed is read again from the inputs.
+            _log.info("store_opened", task=number, is_resumed=opened.task.is_resumed)
+        return opened
+
+    def checkpoint(self) -> None:
+        """Keep on the disk what is committed."""
+        for join in self.joins.values():
+            if self._store is not None and not join.restoring and join.begun == join.offsets():
+                join.task.checkpoint()
 
     def _check_count(self, partition: TopicPartition) -> None:
         is_input = partition.topic in self._topology.inputs

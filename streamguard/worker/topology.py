@@ -171,6 +171,7 @@ def derive(config: Config, source_count: int, target_count: int) -> Topology:
         held_max=join.max_waiting,
         held_bytes_max=join.max_waiting_bytes,
         monitor_names=names,
+        memory_records=join.store.memory_records,
         with_scores=any(monitor.loss in _SCORED for monitor in config.monitors),
     )
     monitoring = MonitorSettings(

@@ -6,6 +6,7 @@ its tasks, and begins again from what is committed.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,6 +14,7 @@ from streamguard.config import Config
 from streamguard.core.records import Batch, Output, Stream, TopicPartition
 from streamguard.errors import FencedError, LogError, UnusableError
 from streamguard.logs.interface import Committed, Log, Record, Session
+from streamguard.stores.opening import opened_store
 from streamguard.worker.ending import Ending, totals
 from streamguard.worker.holding import Holding
 from streamguard.worker.idle import IdleClock
@@ -21,6 +23,9 @@ from streamguard.worker.observer import Observer
 from streamguard.worker.status import Board, Phase, Progress
 from streamguard.worker.tasks import Tasks
 from streamguard.worker.topology import Topology, prepare
+
+if TYPE_CHECKING:
+    from streamguard.stores.rocks import RocksStore
 
 __all__ = ["Clock", "Progress", "Worker"]
 
@@ -55,6 +60,7 @@ class Worker:
         self._name = name
         self._clock = clock
         self._topology: Topology = prepare(config, log)
+        self._store: RocksStore | None = None
         self._tasks = Tasks(self._topology, log)
         self._holding = Holding(config.join, clock.now_s)
         self._assigned: frozenset[TopicPartition] = frozenset()
@@ -95,6 +101,10 @@ class Worker:
 
         Raises `LogError` when the log stays out of reach for five minutes, and `UnusableError` at once.
         """
+        with opened_store(self._config) as self._store:
+            self._run(on_progress, until_end=until_end)
+
+    def _run(self, on_progress: Callable[[Progress], None] | None, *, until_end: bool) -> None:
         failures, worked_s, failed_s = 0, self._clock.now_s(), 0.0
         while not self._is_stopping:
             commits = self.progress.commits
@@ -138,7 +148,7 @@ class Worker:
         """One session, from joining the group to leaving it."""
         self._board.enter(Phase.JOINING)
         self._begun = None
-        self._tasks = Tasks(self._topology, self._log)
+        self._tasks = Tasks(self._topology, self._log, self._store)
         topology = self._topology
         topic_groups = (topology.inputs, (topology.outcomes,))
         session = self._log.session(self._config.log.group, topic_groups, self._name)
@@ -158,6 +168,7 @@ class Worker:
             if self._is_settled and not self._tasks.restoring_count:
                 self._commit(session, self._snapshots())
             self._settle(session)
+            self._tasks.checkpoint()
             self._observer.stopping()
             self.totals = totals(session, topology)
         finally:
@@ -211,9 +222,14 @@ class Worker:
             outputs += self._ending.silent(self._tasks)
         else:
             outputs += self._idle.advance(self._tasks.joins.values(), session, self._clock.now_s())
-        if self._clock.now_s() - self._snapshot_s >= self._config.state.every_ms / 1000:
+        is_due = self._clock.now_s() - self._snapshot_s >= self._config.state.every_ms / 1000
+        if is_due:
             outputs += self._snapshots()
         self._commit(session, outputs, is_quiet=not batches)
+        if is_due and self._store is not None:
+            # It must not be ahead of what is committed.
+            self._settle(session)
+            self._tasks.checkpoint()
         if self._observer.is_due:
             # No count that is told may be taken back.
             self._settle(session)
@@ -253,7 +269,9 @@ class Worker:
         # With anything written, all of them: an idle advance moves no position, and must be remembered too; and
         # it is by its offsets alone that the group refuses the records of one who has been put out of it.
         moved = [join for join in joins if outputs or self._has_moved(join.partitions, join.positions)]
-        offsets = {partition: found for join in moved for partition, found in join.offsets().items()}
+        for join in moved:
+            join.begun = join.offsets()
+        offsets = {partition: found for join in moved for partition, found in (join.begun or {}).items()}
         for monitor in self._tasks.monitors.values():
             if outputs or self._has_moved((monitor.partition,), (monitor.position,)):
                 offsets[monitor.partition] = Committed(monitor.position)

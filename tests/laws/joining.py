@@ -13,6 +13,7 @@ from streamguard.core.note import Note
 from streamguard.core.records import Batch, Output, TopicPartition
 from streamguard.worker.topology import Topology
 from tests.core.helpers import Row, label, prediction, rows_of, topology
+from tests.laws.disk import MemoryDisk
 from tests.laws.reference import Advance, Entry, Joined, Rules
 
 LAW = settings(max_examples=250, deadline=None, print_blob=True)
@@ -162,14 +163,17 @@ class Walk:
     logs: Logs
     settings: Topology
     number: int = 0
+    disk: MemoryDisk | None = None
     task: JoinTask = field(init=False)
     at: list[int] = field(default_factory=lambda: [0, 0])
     """The number of the next record of each side."""
     steps: list[list[Output]] = field(default_factory=list)
     """What each step has written."""
+    is_resumed: bool = False
+    """Whether the last restart found what it needed on the disk."""
 
     def __post_init__(self) -> None:
-        self.task = JoinTask(self.number, self.settings.join)
+        self.task = JoinTask(self.number, self.settings.join, self.disk)
         for side in Input:
             self.task.rewind(side, None, self.logs.offset(side, 0))
         self._idle()
@@ -215,18 +219,22 @@ class Walk:
     def restart(self, pieces: Sequence[tuple[int, int]]) -> None:
         """Forget the task, and bring it back from its notes alone, reading again in these pieces."""
         notes = [Note.decode(note) for note in self.notes()]
-        self.task = JoinTask(self.number, self.settings.join)
-        at = []
-        for side in Input:
-            self.task.rewind(side, notes[side], 0)
-            at.append(sum(entry.offset < notes[side].low for entry in self.logs.entries[side]))
+        committed = [self.logs.offset(side, self.at[side]) for side in Input]
+        self.task = JoinTask(self.number, self.settings.join, self.disk)
+        lows = self.task.resume(notes, committed)
+        self.is_resumed = lows is not None
+        if lows is None:
+            for side in Input:
+                self.task.rewind(side, notes[side], 0)
+            lows = [note.low for note in notes]
+        at = [sum(entry.offset < lows[side] for entry in self.logs.entries[side]) for side in Input]
         for piece in [*pieces, (END, 0), (0, END)]:
             for side in Input:
                 end = min(at[side] + piece[side], self.at[side])
                 if end > at[side]:
                     self.task.replay(side, self.logs.batch(side, at[side], end, self.number))
                 at[side] = max(end, at[side])
-        self.task.restored(notes)
+        assert self.task.restored(notes)
 
 
 def walk(logs: Logs, moves: Sequence[tuple[int, int]], settings: Topology | None = None, number: int = 0) -> Walk:

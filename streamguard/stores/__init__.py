@@ -1,0 +1,1 @@
+"""Disks for what join tasks remember beyond memory."""
