@@ -25,8 +25,9 @@ import orjson
 import yaml
 from kafka import KafkaProducer
 
-from benchmarks.main_job import PARTITIONS, config, kafka, opened
+from benchmarks.jobs import PARTITIONS, config, kafka
 from benchmarks.restart import START_MS, load
+from streamguard.bench.places import opened
 
 HOUR_MS = 3_600_000
 GROUP = "rebalance"
@@ -106,12 +107,11 @@ def flowing(address: str, rate: int) -> Iterator[None]:
 
 def commits(address: str) -> dict[int, list[float]]:
     """When each join task has committed, in seconds of the clock, oldest first."""
-    log = opened({"kind": "kafka", "bootstrap_servers": address, "group": GROUP})
     times: dict[int, set[float]] = defaultdict(set)
-    for batch in log.read(f"streamguard-{GROUP}-outcomes"):
-        for at_ms, value in zip(batch.timestamps, batch.values, strict=True):
-            times[orjson.loads(value)["source"]].add(at_ms / 1000)
-    log.close()
+    with opened({"kind": "kafka", "bootstrap_servers": address, "group": GROUP}) as log:
+        for batch in log.read(f"streamguard-{GROUP}-outcomes"):
+            for at_ms, value in zip(batch.timestamps, batch.values, strict=True):
+                times[orjson.loads(value)["source"]].add(at_ms / 1000)
     return {source: sorted(each) for source, each in times.items()}
 
 
@@ -163,13 +163,12 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=400, help="predictions a second, each with a label")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
-        address = stack.enter_context(kafka(Path(directory), None))
+        address = stack.enter_context(kafka(Path(directory)))
         settings = {"kind": "kafka", "bootstrap_servers": address, "group": GROUP}
-        log = opened(settings)
-        load(log, options.waiting)
-        log.close()
+        with opened(settings) as log:
+            load(log, options.waiting)
         stack.enter_context(flowing(address, options.rate))
-        path = config(Path(directory), GROUP, settings)
+        path = config(Path(directory), settings)
         workers = [start(chr(ord("a") + number), path) for number in range(options.workers)]
         for worker in workers:
             stack.callback(worker.process.kill)

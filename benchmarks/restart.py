@@ -18,7 +18,8 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.main_job import PARTITIONS, config, kafka, opened
+from benchmarks.jobs import PARTITIONS, config, kafka
+from streamguard.bench.places import opened
 from streamguard.logs.interface import Log, Record, TopicInfo
 
 START_MS = 1_767_571_200_000
@@ -83,12 +84,11 @@ def timed_start(path: Path) -> Start:
 
 def measure(waiting: int) -> Start:
     """On a broker of its own."""
-    with tempfile.TemporaryDirectory() as name, kafka(Path(name), None) as address:
+    with tempfile.TemporaryDirectory() as name, kafka(Path(name)) as address:
         settings = {"kind": "kafka", "bootstrap_servers": address, "group": "restart"}
-        log = opened(settings)
-        load(log, waiting)
-        log.close()
-        path = config(Path(name), "restart", settings)
+        with opened(settings) as log:
+            load(log, waiting)
+        path = config(Path(name), settings)
         subprocess.run(["streamguard", "run", str(path), "--until-end"], check=True, stdout=subprocess.DEVNULL)
         return timed_start(path)
 

@@ -131,6 +131,29 @@ def demo(
         send_story(configuration.load(to), echo=typer.echo)
 
 
+@app.command()
+def bench(
+    bootstrap: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="A Kafka broker to measure on, too; topics made there are removed."),
+    ] = None,
+    predictions: Annotated[int, typer.Option(min=1000, help="How many, each with its label.")] = 1_000_000,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="main, partitions, segments, records or delay; may be repeated."),
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="Rounds; the quickest counts.")] = 1,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write what was found.")] = None,
+) -> None:
+    """Measure how fast workers are on this machine, in whole processes over made-up records.
+
+    Every run over the same records must give the same alerts and the same counts; where not, it ends with code 1.
+    """
+    from streamguard.bench.running import Wanted, run_bench  # noqa: PLC0415 - its imports take a second
+
+    run_bench(Wanted(bootstrap, predictions, tuple(scenario or ()), repeat), typer.echo, out)
+
+
 @config_app.command("check")
 def check_config(config: ConfigPath) -> None:
     """Validate a configuration and sum up what it does.

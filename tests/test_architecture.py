@@ -51,6 +51,7 @@ LAYERS = [
     ["streamguard.stores.*"],
     ["streamguard.worker.*"],
     ["streamguard.demo.*"],
+    ["streamguard.bench.*"],
     ["streamguard.cli"],
 ]
 # Time, chance, threads, files, the network and log lines belong to the shell.

@@ -86,4 +86,4 @@ def test_commands_quoted_exist() -> None:
 
     assert modules
     assert [name for name in modules if not (ROOT / "benchmarks" / f"{name}.py").exists()] == []
-    assert commands <= {"run", "alerts", "demo", "config"}
+    assert commands <= {"run", "alerts", "demo", "config", "bench"}

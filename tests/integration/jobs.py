@@ -20,8 +20,8 @@ import orjson
 import pytest
 import yaml
 
-from benchmarks.records import Shape
-from benchmarks.records import records as drawn
+from streamguard.bench.records import Shape
+from streamguard.bench.records import records as drawn
 from streamguard.config import parse
 from streamguard.logs.interface import Log, Record, TopicInfo
 from streamguard.logs.opening import open_log

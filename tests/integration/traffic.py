@@ -15,8 +15,8 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from benchmarks.records import DAY_MS, START_MS, Shape
-from benchmarks.records import records as drawn
+from streamguard.bench.records import DAY_MS, START_MS, Shape
+from streamguard.bench.records import records as drawn
 from streamguard.logs.interface import Record
 from streamguard.logs.partitioner import partitions_of
 

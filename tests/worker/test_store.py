@@ -12,8 +12,8 @@ from random import Random
 import pytest
 from structlog.testing import capture_logs
 
-from benchmarks.records import Shape
-from benchmarks.records import records as drawn
+from streamguard.bench.records import Shape
+from streamguard.bench.records import records as drawn
 from streamguard.config import Config
 from streamguard.errors import ConfigError, UnusableError
 from streamguard.logs.embedded import EmbeddedLog

@@ -7,8 +7,8 @@ from random import Random
 import orjson
 import pytest
 
-from benchmarks.records import Shape
-from benchmarks.records import records as drawn
+from streamguard.bench.records import Shape
+from streamguard.bench.records import records as drawn
 from streamguard.config import Config
 from streamguard.core.records import Fate
 from streamguard.logs.embedded import EmbeddedLog
