@@ -14,8 +14,9 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.main_job import kafka, load, opened
-from benchmarks.records import Shape, records
+from benchmarks.jobs import kafka, load
+from streamguard.bench.places import opened
+from streamguard.bench.records import Shape, records
 
 HERE = Path(__file__).resolve().parent
 VARIANTS = {
@@ -45,9 +46,8 @@ def mismatches(shape: Shape) -> Counter[Result]:
 
 def written(settings: dict[str, object], topic: str) -> Counter[Result]:
     """What stands on the topic."""
-    log = opened(settings)
-    bodies = [orjson.loads(value or b"{}") for batch in log.read(topic) for value in batch.values]
-    log.close()
+    with opened(settings) as log:
+        bodies = [orjson.loads(value or b"{}") for batch in log.read(topic) for value in batch.values]
     return Counter((body["request_id"], body["prediction"], body["label"]) for body in bodies)
 
 
@@ -64,9 +64,9 @@ def main() -> None:
     shape = Shape(options.predictions, duplicates=0, garbage=0)
     expected = mismatches(shape)
     is_right = True
-    with tempfile.TemporaryDirectory() as name, kafka(Path(name), None) as address:
+    with tempfile.TemporaryDirectory() as name, kafka(Path(name)) as address:
         settings: dict[str, object] = {"kind": "kafka", "bootstrap_servers": address, "group": "check"}
-        load(settings, shape)
+        load(address, shape)
         for peer in options.peers:
             for variant in VARIANTS[peer]:
                 topic = f"{peer}-{variant}".replace("_", "-")

@@ -70,7 +70,9 @@ def data_sets(scenario: str, shape: Shape) -> list[DataSet]:
     if scenario == "partitions":
         return [DataSet(f"{count} partitions", shape, count) for count in (4, 16, 64)]
     if scenario == "segments":
-        return [DataSet(f"{count:,} segments", replace(shape, segments=count)) for count in (1, 100, 1000)]
+        return [
+            DataSet(f"{count:,} segment{'s' * (count > 1)}", replace(shape, segments=count)) for count in (1, 100, 1000)
+        ]
     if scenario == "records":
         return [
             DataSet("small (130 B)", shape),
