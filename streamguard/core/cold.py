@@ -27,7 +27,7 @@ from streamguard.core.waiting import OPEN
 # More, and a lookup reads more; fewer, and memory keeps more.
 _BLOCK_ROWS = 32
 # Blocks read at once.
-_READ_BLOCKS = 4096
+_READ_BLOCKS = 1024
 LAST = (1 << 32) - 1
 """The number of a block that stands behind all others of its piece."""
 
@@ -40,7 +40,7 @@ _NO_ROWS: Rows = np.empty(0, np.intp)
 class Disk(Protocol):
     """Pieces under numbers, each a run of blocks. Raises what ends the task: its user has no remedy."""
 
-    def put(self, blocks: Sequence[bytes], *, last: bytes | None = None) -> int:
+    def put(self, blocks: Iterable[bytes], *, last: bytes | None = None) -> int:
         """Write a piece; returns its number, which no other has had. `last`: one more block, numbered `LAST`."""
 
     def get(self, numbers: Ints, blocks: Ints) -> list[bytes]:
@@ -107,7 +107,7 @@ class Cold:
         bounds, fences = np.append(starts, len(records)).astype(np.int32), records.hashes[starts]
         segment = Segment(
             number=self._disk.put(
-                records.encode(starts),
+                (block for part in _parts(np.arange(len(starts))) for block in _encoded(records, bounds, part)),
                 last=bounds.astype("<i4").tobytes() + fences.astype("<u4").tobytes(),
             ),
             starts=bounds,
@@ -255,6 +255,11 @@ class Cold:
         starts = np.frombuffer(fences, "<i4", count + 1).astype(np.int32)
         hashes = np.frombuffer(fences, "<u4", count, 4 * (count + 1)).astype(np.uint32)
         return Segment(number, starts, hashes, bits[0], bits[1], dict(panes), dict(waiting_panes))
+
+
+def _encoded(records: Frozen, bounds: NDArray[np.int32], blocks: Ints) -> list[bytes]:
+    first, last = bounds[blocks[0]], bounds[blocks[-1] + 1]
+    return records.take(slice(first, last)).encode(bounds[blocks] - first)
 
 
 def _pairs(counts: dict[int, int]) -> list[tuple[int, int]]:

@@ -6,6 +6,8 @@ and 5 of the segment's number. It never misses; of texts that are in no segment 
 one that is.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +30,11 @@ class Locator:
     """Takes texts of up to `SEGMENTS_MAX` segments, numbered from 1, until it is full."""
 
     def __init__(self, capacity: int) -> None:
-        self.table = np.zeros((int(capacity / _LOAD_MAX) // _ENTRIES + 2, _ENTRIES), "<u2")
+        # A prime number of buckets: whatever its step, a text comes to all of them.
+        count = int(capacity / _LOAD_MAX) // _ENTRIES + 3
+        while any(count % each == 0 for each in range(2, math.isqrt(count) + 1)):
+            count += 1
+        self.table = np.zeros((count, _ENTRIES), "<u2")
         self.count = 0
 
     def has_room(self, count: int) -> bool:
@@ -39,20 +45,21 @@ class Locator:
         """These are in that segment."""
         self.count += len(hashes)
         entries = self._tags(hashes) << _SHIFT | np.uint16(segment)
-        buckets = self._buckets(hashes)
+        buckets, steps = self._buckets(hashes), self._steps(hashes)
         while len(entries):
             order = np.argsort(buckets, kind="stable")
-            entries, buckets = entries[order], buckets[order]
+            entries, buckets, steps = entries[order], buckets[order], steps[order]
             firsts = np.flatnonzero(np.diff(buckets, prepend=-1))
             ranks = np.arange(len(buckets)) - np.repeat(firsts, np.diff(firsts, append=len(buckets)))
             places = np.count_nonzero(self.table[buckets], axis=1) + ranks
             fits = places < _ENTRIES
             self.table[buckets[fits], places[fits]] = entries[fits]
-            entries, buckets = entries[~fits], self._next(buckets[~fits])
+            entries, steps = entries[~fits], steps[~fits]
+            buckets = (buckets[~fits] + steps) % len(self.table)
 
     def find(self, hashes: Hashes) -> tuple[Rows, NDArray[np.int64]]:
         """Rows, each with a segment that may hold its text; a row may be there more than once, in no order."""
-        tags, buckets = self._tags(hashes) << _SHIFT, self._buckets(hashes)
+        tags, buckets, steps = self._tags(hashes) << _SHIFT, self._buckets(hashes), self._steps(hashes)
         patterns = tags.astype(np.uint64) * _LANES
         rows = np.arange(len(hashes))
         words = self.table.view("<u8").ravel()
@@ -67,7 +74,8 @@ class Locator:
             found_rows.append(rows[near[hits // _ENTRIES]])
             found_segments.append(entries.ravel()[hits] & _SEGMENT_BITS)
             is_full = high >> _LAST != 0
-            rows, patterns, buckets = rows[is_full], patterns[is_full], self._next(buckets[is_full])
+            rows, patterns, steps = rows[is_full], patterns[is_full], steps[is_full]
+            buckets = (buckets[is_full] + steps) % len(self.table)
         return np.concatenate(found_rows), np.concatenate(found_segments).astype(np.int64)
 
     def _tags(self, hashes: Hashes) -> NDArray[np.uint16]:
@@ -76,8 +84,9 @@ class Locator:
     def _buckets(self, hashes: Hashes) -> NDArray[np.int64]:
         return (hashes.astype(np.uint64) * np.uint64(len(self.table)) >> np.uint64(32)).astype(np.int64)
 
-    def _next(self, buckets: NDArray[np.int64]) -> NDArray[np.int64]:
-        return (buckets + 1) % len(self.table)
+    def _steps(self, hashes: Hashes) -> NDArray[np.int64]:
+        """From a full bucket to the next: different ones, or runs of full buckets grow long."""
+        return 1 + (hashes & _TAGS).astype(np.int64) % (len(self.table) - 1)
 
 
 def _has_zero(words: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from streamguard.core.waiting import HEAD, HELD, Ints, Pane, Side, Slots
 
 _BLOCK_ROWS = 4096
 # Records written at once: what it takes is several times their size.
-_CHUNK = 16 * _BLOCK_ROWS
+_CHUNK = 8 * _BLOCK_ROWS
 
 
 class SpillingSide(Side):

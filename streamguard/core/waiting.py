@@ -260,11 +260,11 @@ class Side:
         group = self._groups[head]
         del group[slot]
         dead = [] if slot == head else [slot]
-        if group:
-            self.store.flags[head] &= ~HELD
-        else:
+        if not group:
             del self._groups[head]
             dead.append(head)
+        elif slot == head:
+            self.store.flags[head] &= ~HELD
         return dead
 
     def _compact(self) -> None:

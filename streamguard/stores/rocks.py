@@ -6,7 +6,7 @@ is there with all of its pieces. Whatever no stamp names is deleted. One directo
 """
 
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,7 @@ from streamguard.stores.stamps import Stamps
 _log = structlog.get_logger("streamguard.stores")
 
 _KEY = np.dtype([("number", ">u8"), ("block", ">u4")])
+_BATCH_BYTES = 1 << 20
 _BUFFER_BYTES = 8 << 20
 _CACHE_BYTES = 24 << 20
 _PAGE_BYTES = 8192
@@ -56,14 +57,18 @@ class RocksStore:
 
     # For its disks.
 
-    def put(self, blocks: Sequence[bytes], last: bytes | None) -> int:
+    def put(self, blocks: Iterable[bytes], last: bytes | None) -> int:
         """Write a piece, under a number that grows."""
         number = self._next
         self._next += 1
-        batch = rocksdict.WriteBatch(raw_mode=True)
-        keys = _keys(np.full(len(blocks), number), np.arange(len(blocks)))
-        for key, block in zip(keys, blocks, strict=True):
-            batch.put(key, block)
+        # In small batches, since each is a copy: nothing names the piece before all of it is there.
+        batch, size = rocksdict.WriteBatch(raw_mode=True), 0
+        for place, block in enumerate(blocks):
+            batch.put(_key(number, place), block)
+            size += len(block)
+            if size > _BATCH_BYTES:
+                self._written(partial(self._pieces.write, batch, self._unlogged))
+                batch, size = rocksdict.WriteBatch(raw_mode=True), 0
         if last is not None:
             batch.put(_key(number, LAST), last)
         self._written(partial(self._pieces.write, batch, self._unlogged))
@@ -175,7 +180,7 @@ class RocksDisk:
         self.numbers: set[int] = set()
         """Of all pieces that it has written."""
 
-    def put(self, blocks: Sequence[bytes], *, last: bytes | None = None) -> int:
+    def put(self, blocks: Iterable[bytes], *, last: bytes | None = None) -> int:
         """Write a piece; returns its number."""
         number = self._store.put(blocks, last)
         self.numbers.add(number)

@@ -1,6 +1,6 @@
 """A disk as a dictionary."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 
 from streamguard.core.cold import LAST, Ints
 
@@ -13,7 +13,7 @@ class MemoryDisk:
         self.kept: bytes | None = None
         self._next = 1
 
-    def put(self, blocks: Sequence[bytes], *, last: bytes | None = None) -> int:
+    def put(self, blocks: Iterable[bytes], *, last: bytes | None = None) -> int:
         """Write a piece."""
         number = self._next
         self._next += 1

@@ -11,7 +11,23 @@ from streamguard.core.records import Fate
 from streamguard.worker.topology import Topology
 from tests.laws.disk import MemoryDisk
 from tests.laws.joining import LAW, MOVES, Logs, Walk, expected, logs, written
-from tests.laws.reference import join
+from tests.laws.reference import Advance, Entry, Rules, join
+
+
+def test_of_a_group_the_head_alone_outlives_its_record() -> None:
+    """Where another record of its ID is forgotten, the head is still held, also after a restart."""
+    times = (1990, 1990, 1990, 1989, 1990, 1992, 2003, 2004)
+    rows = tuple(Entry(6 + place, time_ms, "a", "x") for place, time_ms in enumerate(times))
+    advances = ((), (Advance(6, 2003),))
+    data = Logs((rows, (Entry(6, 2000, "a", "x"),)), advances, Rules(before_ms=0, after_ms=1, disorder_ms=10))
+    steady, restarted = Walk(data, data.settings()), Walk(data, spilling(data, 0), disk=MemoryDisk())
+    for move in ((2, 0), (2, 0), (3, 0), (1, 1)):
+        restarted.task.checkpoint()
+        steady.go(move)
+        restarted.go(move)
+        restarted.restart([])
+        assert restarted.task.held_count == steady.task.held_count
+
 
 HOT = st.sampled_from([0, 0, 2, 8])
 """How many records may be in memory."""
