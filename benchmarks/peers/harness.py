@@ -122,7 +122,9 @@ def create(bootstrap: str, topic: str, *, like: str) -> None:
         if topic in admin.list_topics():
             return
         (described,) = admin.describe_topics([like])
-        admin.create_topics([NewTopic(topic, num_partitions=len(described["partitions"]), replication_factor=1)])
+        # Results carry event times, which may be long ago: a default retention would delete them at once.
+        forever, count = {"retention.ms": "-1"}, len(described["partitions"])
+        admin.create_topics([NewTopic(topic, num_partitions=count, replication_factor=1, topic_configs=forever)])
 
 
 class Results:
@@ -169,7 +171,8 @@ def measured(command: list[str], output: Path, results: Results, wanted: int, ti
                 elif now - began > timeout_s or (_has_ended(process) and now - last > SETTLE_S):
                     sys.exit(f"{results.count} of {wanted} results came; it says:\n{_tail(output)}")
         finally:
-            process.kill()
+            # Not process.kill(), which would wait for one that has ended, and what it used would be lost.
+            os.kill(process.pid, signal.SIGKILL)
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
     return Run(last - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, results.count)

@@ -77,6 +77,8 @@ class JoinTask:
         self.number = number
         self._settings = settings
         self._disk = disk
+        # Python's own seed, another in each process; what is on a disk is looked up by the next one, too.
+        self._seed = hash("request ID") if disk is None else 0
         self._sides = tuple(self._side(side) for side in Input)
         self._readers = Reader(settings.predictions, settings.watches), Reader(settings.labels)
         self._positions = [0, 0]
@@ -375,7 +377,7 @@ class JoinTask:
         All at once where an ID has one record on either side; else one by one, in order.
         """
         mine, other = self._sides[side], self._sides[1 - side]
-        hashes = columns.ids.hashes()
+        hashes = columns.ids.hashes(self._seed)
         for each in self._sides:
             each.recall(columns.ids, hashes)
         slots, heads = mine.add(columns, hashes, clocks_ms)

@@ -21,6 +21,8 @@ class _Pending:
     rows: Outcomes
     offset: int
     """Of the outcomes record that brought the rows."""
+    first_ms: int
+    """The least of their times."""
 
 
 class SequenceGapError(UnusableError):
@@ -89,21 +91,23 @@ class Merge:
             kept = each if is_kept.all() else each.take(is_kept)
             self.late_count += len(each) - len(kept)
             if len(kept):
-                self._pending.append(_Pending(kept, offset))
+                self._pending.append(_Pending(kept, offset, int(kept.time.min())))
 
     def release(self) -> Outcomes | None:
         """What every source has passed since the last call, in the total order."""
         until_ms = self.released_ms
         ready, kept = [], []
         for each in self._pending:
+            if each.first_ms >= until_ms:
+                kept.append(each)
+                continue
             is_ready = each.rows.time < until_ms
             if is_ready.all():
                 ready.append(each.rows)
-            elif is_ready.any():
-                ready.append(each.rows.take(is_ready))
-                kept.append(_Pending(each.rows.take(~is_ready), each.offset))
             else:
-                kept.append(each)
+                ready.append(each.rows.take(is_ready))
+                rest = each.rows.take(~is_ready)
+                kept.append(_Pending(rest, each.offset, int(rest.time.min())))
         self._pending = kept
         return Outcomes.concatenate(ready).in_order() if ready else None
 

@@ -6,6 +6,7 @@ arithmetic of a join. Here a text is UTF-8 at a place in an array, read eight by
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import orjson
@@ -20,6 +21,7 @@ PADDING = 8
 # The odd multipliers of MurmurHash3's finaliser (Appleby, 2011).
 _MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 _HALF = np.uint64(32)
+_JOINED_BYTES = 1 << 20
 # By the number of bytes that count: a mask for a little-endian word.
 _MASKS = np.array([(1 << 8 * count) - 1 for count in range(9)], dtype="<u8")
 
@@ -95,14 +97,23 @@ class Texts:
             # The usual case, IDs of one length: a matrix of bytes.
             return windows(self.data, size)[self.starts].ravel()
         ends = np.cumsum(self.sizes)
-        places = np.repeat(self.starts - (ends - self.sizes), self.sizes)
-        places += np.arange(len(places))
-        joined: NDArray[np.uint8] = self.data[places]
+        joined = np.empty(int(ends[-1]), np.uint8)
+        # A few at a time: their places take eight times the memory of their bytes.
+        cuts = np.searchsorted(ends, np.arange(_JOINED_BYTES, int(ends[-1]), _JOINED_BYTES)).tolist()
+        for first, last in pairwise([0, *cuts, len(self)]):
+            start = int(ends[first] - self.sizes[first]) if first < last else 0
+            sizes = self.sizes[first:last]
+            places = np.repeat(self.starts[first:last] - (ends[first:last] - sizes), sizes)
+            places += np.arange(start, start + len(places))
+            joined[start : start + len(places)] = self.data[places]
         return joined
 
-    def hashes(self) -> NDArray[np.uint32]:
-        """A hash of each text, the same wherever it stands; for a place in a table, not for equality."""
-        found = self.sizes.astype(np.uint64) * _MIX_2
+    def hashes(self, seed: int = 0) -> NDArray[np.uint32]:
+        """A hash of each text, the same wherever it stands; for a place in a table, not for equality.
+
+        Where texts come from strangers, a seed that they do not know keeps them from choosing ones of one hash.
+        """
+        found = self.sizes.astype(np.uint64) * _MIX_2 ^ np.uint64(seed % (1 << 64))
         for word, rows in _words(self, self.sizes):
             mixed = (found[rows] ^ word) * _MIX_1
             found[rows] = (mixed ^ (mixed >> _HALF)) * _MIX_2

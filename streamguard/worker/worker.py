@@ -5,6 +5,7 @@ its tasks, and begins again from what is committed.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -172,6 +173,9 @@ class Worker:
             self._observer.stopping()
             self.totals = totals(session, topology)
         finally:
+            # Whatever has ended the session, what its last commit has written is told.
+            with suppress(LogError):
+                self._settle(session)
             self._board.enter(Phase.LEAVING)
             session.close()
 

@@ -123,3 +123,13 @@ def test_bytes_beyond_the_end_are_not_read_as_text(one: str, other: str) -> None
     both = Texts(behind, starts, sizes)
     assert both.tolist() == [one, other]
     assert both.take(slice(0, 1)).equal(both.take(slice(1, 2))).tolist() == [one == other]
+
+
+def test_a_seed_changes_every_hash() -> None:
+    """Texts that share a place in a table do not under another seed: who does not know it cannot choose such."""
+    texts = Texts.of([f"req-{number}" for number in range(200_000)])
+    plain, seeded = texts.hashes(), texts.hashes(-12345)
+    together = seeded[plain % 4096 == plain[0] % 4096] % 4096
+    assert len(together) > 20
+    assert len(np.unique(together)) > len(together) / 2
+    assert texts.hashes(-12345).tolist() == seeded.tolist()

@@ -1,6 +1,6 @@
 """What a worker tells of itself through a whole life: in the process, on an embedded log with a hand clock."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from streamguard.core.records import TopicPartition
 from streamguard.errors import CommitLostError, LogError
 from streamguard.logs.embedded import EmbeddedLog
 from streamguard.logs.embedded.session import EmbeddedSession
-from streamguard.logs.interface import Poll
+from streamguard.logs.interface import Committed, Poll, Record
 from streamguard.worker.status import Board, Phase, State, Status
 from streamguard.worker.watchdog import Limits, StalledError
 from streamguard.worker.worker import Clock, Worker
@@ -74,6 +74,23 @@ class BreakingSession(QuickSession):
     def poll(self, timeout_ms: int) -> Poll:
         self.left -= 1
         if not self.left:
+            raise LogError("the connection broke")
+        return super().poll(timeout_ms)
+
+
+class LeavingSession(QuickSession):
+    """After each commit that has begun, its next poll fails: nobody has looked yet how the commit ended."""
+
+    begun = 0
+    failed = 0
+
+    def begin(self, records: Sequence[Record], offsets: Mapping[TopicPartition, Committed]) -> None:
+        super().begin(records, offsets)
+        LeavingSession.begun += 1
+
+    def poll(self, timeout_ms: int) -> Poll:
+        if LeavingSession.begun > LeavingSession.failed:
+            LeavingSession.failed = LeavingSession.begun
             raise LogError("the connection broke")
         return super().poll(timeout_ms)
 
@@ -231,6 +248,16 @@ def test_a_quiet_worker_loses_sessions_now_and_then(tmp_path: Path) -> None:
     write(settings, [])
     board = watch(settings, BreakingSession, HandClock(0.5), until_s=5000.0)
     assert board.status.progress.sessions_lost > 4
+
+
+def test_what_was_committed_is_told_though_the_session_broke(tmp_path: Path) -> None:
+    """A commit that goes on while the next poll fails has written what it has written: it is counted once."""
+    settings = config(tmp_path)
+    write(settings, traffic())
+    board = watch(settings, LeavingSession, HandClock(0.5), until_s=5000.0)
+    assert LeavingSession.failed > 3
+    assert board.status.progress.commits == LeavingSession.begun
+    assert board.status.progress.commit_failures == 0
 
 
 def test_a_group_that_says_nothing_is_an_outage(tmp_path: Path) -> None:

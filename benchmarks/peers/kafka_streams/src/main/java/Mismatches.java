@@ -32,7 +32,7 @@ public final class Mismatches {
         Properties settings = settings(arguments[0], arguments[4], arguments[5], arguments[6]);
         StreamsBuilder builder = new StreamsBuilder();
         JoinWindows window =
-                JoinWindows.ofTimeDifferenceAndGrace(Duration.ofHours(2), Duration.ofHours(24)).before(Duration.ZERO);
+                JoinWindows.ofTimeDifferenceAndGrace(Duration.ofHours(2), Duration.ofHours(6)).before(Duration.ZERO);
         // The stores, and their changelogs, hold the compared values alone.
         values(builder, predictions, "prediction")
                 .join(
