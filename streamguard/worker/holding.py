@@ -16,6 +16,8 @@ _log = structlog.get_logger("streamguard.worker")
 # The records taken at once from one partition; also the least that must fit under a task's cap.
 _STEP_RECORDS = 20_000
 _STALL_S = 5.0
+# Two inputs that are both held back in turns still fill the memory, if the window holds more than fits.
+_BYTES_OVER = 2
 
 
 class Holding:
@@ -43,6 +45,8 @@ class Holding:
                 outputs = self._step_slowly(session, join, batches)
         except HeldFullError:
             raise self._too_full(join) from None
+        if join.task.held_bytes > _BYTES_OVER * self._settings.max_waiting_bytes:
+            raise self._too_large(join)
         self._hold_back(session, join)
         return outputs
 
@@ -102,6 +106,13 @@ class Holding:
             elif side != ahead and partition in self.partitions:
                 session.resume([partition])
                 self.partitions.discard(partition)
+
+    def _too_large(self, join: AssignedJoin) -> UnusableError:
+        limit = self._settings.max_waiting_bytes
+        return UnusableError(
+            f"join task {join.task.number} holds {join.task.held_bytes} bytes, more than twice join.max_waiting_bytes,"
+            f" {limit}: raise that, shorten join.after, or set join.store.directory"
+        )
 
     def _too_full(self, join: AssignedJoin) -> UnusableError:
         limit = self._settings.max_waiting

@@ -64,6 +64,14 @@ def test_a_window_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
         work(settings)
 
 
+def test_a_window_whose_bytes_do_not_fit_is_an_error(tmp_path: Path) -> None:
+    """Held back in turns, two inputs would fill the memory of the machine all the same."""
+    settings = config(tmp_path, join={"after": "10m", "max_waiting_bytes": 20_000})
+    write(settings, traffic())
+    with pytest.raises(LogError, match=r"twice join.max_waiting_bytes, 20000: raise that, shorten join.after"):
+        work(settings)
+
+
 def until_quiet(
     settings_path: Path, records: list[Record], turns: int, **join: str | None
 ) -> tuple[list[bytes | None], int]:
