@@ -88,7 +88,8 @@ class Join(Section):
     Default 5000000."""
     max_waiting_bytes: Count = 1_073_741_824
     """Most memory that one join task (one input partition) holds, in bytes; then it pauses the input that
-    runs ahead; at twice as much the worker ends with an error. What is in join.store.directory does not count. Default 1073741824, 1 GiB."""
+    runs ahead, and at twice as much the worker ends with an error. What is in join.store.directory does not
+    count. Default 1073741824, 1 GiB."""
     store: Store = Store()
     """Where records wait that are more than memory is to hold."""
 
