@@ -9,9 +9,11 @@ The map of this tree, in the order in which imports point (nothing imports what 
     config              the configuration, validated
     core                pure: codec, skeleton, waiting, join (stage one); outcomes; merge, segment, alerts,
                         monitor (stage two)
-    logs                where records live: interface, embedded (SQLite), kafka
+    logs                where records live: interface, embedded (SQLite), kafka, confluent
+    stores              the disk of windows that outgrow memory
     worker              the loop between a log and the tasks
     demo                a story to try it all on
+    bench               how fast all of it is on this machine
     cli                 the command line
 
     >>> import streamguard
