@@ -100,7 +100,7 @@ class KafkaLog(Section):
     """`kafka`: topics of a Kafka cluster."""
     client: Literal["kafka-python", "confluent"] = "kafka-python"
     """The library that talks to the brokers: all workers of a group need the same. Default kafka-python; `confluent`
-    takes less CPU and needs `pip install 'streamguard[confluent]'`."""
+    takes less CPU and needs `pip install 'confluent-kafka>=2.16.1,<3'`."""
     bootstrap_servers: Servers = ("localhost:9092",)
     """Brokers to ask first, as host:port: a list, or text with commas. Default localhost:9092."""
     group: Text

@@ -28,6 +28,6 @@ def _confluent(settings: KafkaSettings) -> Log:
             raise
         raise ConfigError(
             "log.client is confluent, and the package confluent-kafka is not installed:"
-            " pip install 'streamguard[confluent]'"
+            " pip install 'confluent-kafka>=2.16.1,<3'"
         ) from None
     return ConfluentLog(settings)

@@ -25,7 +25,7 @@ def opened_store(config: Config) -> "Iterator[RocksStore | None]":
     except ModuleNotFoundError as error:
         if error.name != "rocksdict":
             raise
-        raise ConfigError('join.store.directory needs RocksDB: pip install "streamguard[disk]"') from None
+        raise ConfigError('join.store.directory needs RocksDB: pip install "rocksdict>=0.3.29"') from None
     owner = f"{config.log.group} {config.predictions.topic} {config.labels.topic}"
     store = RocksStore(Path(directory), owner)
     try:

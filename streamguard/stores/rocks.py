@@ -105,7 +105,12 @@ class RocksStore:
 
     def _open(self) -> None:
         self._is_open = False
-        self._directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnusableError(
+                f"join.store.directory {str(self._directory)!r} cannot be made ({error}): name one that can"
+            ) from None
         try:
             self._pieces = self._opened()
         except Exception as error:  # noqa: BLE001 - as above

@@ -113,3 +113,10 @@ def test_nothing_is_taken_over_from_another_group(store: RocksStore, tmp_path: P
     disk = store.disk(0)
     disk.keep(b"one", [disk.put([b"1"])])
     assert reopened(store, tmp_path, "theirs").disk(0).stamp() is None
+
+
+def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    """It is named, with what the system says of it."""
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UnusableError, match=r"join.store.directory .*file' cannot be made .*name one that can"):
+        RocksStore(tmp_path / "file", "ours")

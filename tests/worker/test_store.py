@@ -149,7 +149,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delitem(sys.modules, "streamguard.stores.rocks")
     found = settings(tmp_path)
     write(found, traffic(10))
-    with pytest.raises(ConfigError, match=r'pip install "streamguard\[disk\]"'):
+    with pytest.raises(ConfigError, match=r'pip install "rocksdict>='):
         work(found)
 
 
