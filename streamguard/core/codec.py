@@ -4,7 +4,7 @@ A reader is total: no bytes make it raise, and what it cannot use comes back wit
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -49,6 +49,8 @@ Objects = NDArray[np.object_]
 Target = tuple[int, tuple[str | None, ...]]
 """A monitor's number, and the values of the fields it splits by."""
 Route = tuple[Target, ...]
+Record = tuple[bytes | None, int, int, int]
+"""Value, Kafka timestamp, offset, place in the batch."""
 Row = tuple[int, int, str, Scalar, float, Route]
 """Offset, event time, request ID, value, score, route."""
 
@@ -155,8 +157,9 @@ class Reader:
         offsets = np.asarray(batch.offsets, np.int64)
         times = np.asarray(batch.timestamps, np.int64)
         parts = []
+        values = Blobs.of(batch.values)
         is_left = np.ones(len(batch), np.bool_)
-        for found in self._skeletons.read(Blobs.of(batch.values), times):
+        for found in self._skeletons.read(values, times):
             is_left[found.rows] = False
             ends = np.cumsum(found.id_sizes)
             parts.append(
@@ -170,7 +173,8 @@ class Reader:
                 )
             )
         left = np.flatnonzero(is_left)
-        rows, rejections = self._read_singly(batch, left) if len(left) else ([], [])
+        records = zip(values.take(left), times[left].tolist(), offsets[left].tolist(), left.tolist(), strict=True)
+        rows, rejections = self._read_singly(records)
         if rows or not parts:
             parts.append(self._columns(rows))
         if len(parts) == 1:
@@ -178,7 +182,7 @@ class Reader:
         columns = Columns.concatenate(parts)
         return columns.take(np.argsort(columns.offsets, kind="stable")), rejections
 
-    def _read_singly(self, batch: Batch, places: NDArray[np.intp]) -> tuple[list[Row], list[Rejection]]:
+    def _read_singly(self, records: Iterable[Record]) -> tuple[list[Row], list[Rejection]]:
         """Records of a batch, one by one.
 
         The body of the loop is the common record: every field at the top level, of the usual type, its
@@ -191,9 +195,7 @@ class Reader:
         is_scored, score = self._mapping.score is not None, math.nan
         rows: list[Row] = []
         rejections: list[Rejection] = []
-        values = Blobs.of(batch.values)
-        columns = (np.asarray(column, np.int64)[places].tolist() for column in (batch.timestamps, batch.offsets))
-        for index, raw, record_ms, offset in zip(places.tolist(), values.take(places), *columns, strict=True):
+        for raw, record_ms, offset, index in records:
             try:
                 request_id, value, time_ms, probability, *rest = get(loads(raw or b""))
                 if not is_timed:

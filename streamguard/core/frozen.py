@@ -21,7 +21,7 @@ _HEAD = np.dtype([("rows", "<u4"), ("id_bytes", "<u4")])
 _ROW = np.dtype(
     [
         ("hash", "<u4"),
-        ("id_size", "<u2"),
+        ("id_size", "<u4"),
         ("extra_size", "<u4"),
         ("flags", "u1"),
         ("time", "<i8"),

@@ -80,13 +80,12 @@ class Half:
     @staticmethod
     def concatenate(parts: "Sequence[Half]") -> "Half":
         """All rows of all parts, without their routes."""
+        scores = [part.scores for part in parts if part.scores is not None]
         return Half(
             np.concatenate([part.offsets for part in parts]),
             np.concatenate([part.times for part in parts]),
             np.concatenate([part.values for part in parts]),
-            np.concatenate([each for part in parts if (each := part.scores) is not None] or [np.empty(0)])
-            if any(part.scores is not None for part in parts)
-            else None,
+            np.concatenate(scores) if scores else None,
         )
 
 

@@ -51,7 +51,7 @@ class Blobs(Sequence[bytes | None]):
             return values
         sizes = np.array([-1 if value is None else len(value) for value in values], np.int64)
         ends = np.cumsum(np.maximum(sizes, 0))
-        data = b"".join([value or b"" for value in values]) + bytes(_PADDING)
+        data = b"".join([value or b"" for value in values])
         return Blobs(np.frombuffer(data, np.uint8), ends - np.maximum(sizes, 0), sizes)
 
     def take(self, places: NDArray[np.intp]) -> "Blobs":
@@ -79,10 +79,6 @@ class Blobs(Sequence[bytes | None]):
         data = self.data[first : max(first, end)].tobytes()
         for start, size in zip((self.starts - first).tolist(), self.sizes.tolist(), strict=True):
             yield None if size < 0 else data[start : start + size]
-
-
-# Reading eight bytes at a time goes past the end of the last value.
-_PADDING = 8
 
 
 @dataclass(slots=True)

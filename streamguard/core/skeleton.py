@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from streamguard.core.fields import TIME_MAX_MS
 from streamguard.core.records import Blobs, Scalar
-from streamguard.core.texts import PADDING, windows
+from streamguard.core.texts import windows
 
 Bytes = NDArray[np.uint8]
 Rows = NDArray[np.intp]
@@ -159,9 +159,7 @@ class Skeletons:
         self._pause = self._pauses
 
     def _by_size(self, blobs: Blobs) -> Iterator[tuple[int, Rows]]:
-        # The last words of a row may reach beyond its end.
-        is_inside = blobs.starts + blobs.sizes + PADDING <= len(blobs.data)
-        usable = np.flatnonzero((blobs.sizes > 0) & (blobs.sizes <= self._size_max) & is_inside)
+        usable = np.flatnonzero((blobs.sizes > 0) & (blobs.sizes <= self._size_max))
         sizes = blobs.sizes[usable]
         if len(sizes) and (sizes == sizes[0]).all():
             yield int(sizes[0]), usable

@@ -8,8 +8,6 @@ from streamguard.core.outcomes import Half
 from streamguard.core.texts import PADDING, Texts
 
 Slots = NDArray[np.int32]
-# IDs moved at once: their places take eight times the memory of their bytes.
-_CHUNK = 65_536
 
 
 class Store:
@@ -84,17 +82,8 @@ class Store:
     def compact(self) -> Slots:
         """Move what is not dead together; returns the new slot of each former one."""
         alive = np.flatnonzero(self.flags[: self.size])
-        sizes = self.sizes[alive].astype(np.int64)
-        ends = np.cumsum(sizes)
-        used = int(sizes.sum())
-        moved = np.zeros(used + PADDING, np.uint8)
-        for first in range(0, len(alive), _CHUNK):
-            part = slice(first, first + _CHUNK)
-            joined = self.ids(alive[part]).joined()
-            start = int(ends[first] - sizes[first])
-            moved[start : start + len(joined)] = joined
-        self._bytes, self._bytes_used = moved, used
-        self._starts = ends - sizes
+        ids = Texts.concatenate([self.ids(alive)])
+        self._bytes, self._bytes_used, self._starts = ids.data, len(ids.data) - PADDING, ids.starts
         new_slots = np.full(self.size, -1, np.int32)
         new_slots[alive] = np.arange(len(alive), dtype=np.int32)
         for name in ("flags", "hashes", "times", "offsets", "values", "routes", "sizes"):

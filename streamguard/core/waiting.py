@@ -211,8 +211,11 @@ class Side:
         if store.dead_count > store.size // 3 + 1024:
             self._compact()
         if not self._index.has_room(count):
-            known = np.flatnonzero(store.flags & HEAD).astype(np.int32)
-            self._index.rebuild(known, store.hashes[known], count + len(known) // 2)
+            self._rebuild_index(count)
+
+    def _rebuild_index(self, count: int) -> None:
+        known = np.flatnonzero(self.store.flags & HEAD).astype(np.int32)
+        self._index.rebuild(known, self.store.hashes[known], count + len(known) // 2)
 
     def _bytes_of(self, slots: Slots) -> int:
         return len(slots) * ENTRY_BYTES + int(self.store.sizes[slots].sum(dtype=np.int64))
@@ -275,8 +278,7 @@ class Side:
         moved = new_slots.item
         self._groups = {moved(head): {moved(slot): None for slot in group} for head, group in self._groups.items()}
         self._head_of = {moved(slot): moved(head) for slot, head in self._head_of.items()}
-        known = np.flatnonzero(self.store.flags & HEAD).astype(np.int32)
-        self._index.rebuild(known, self.store.hashes[known], len(known) // 2)
+        self._rebuild_index(0)
 
 
 def _joined(parts: list[Slots]) -> Slots:

@@ -151,3 +151,9 @@ def test_a_locator_seldom_errs() -> None:
     assert answers >= {(row, row // 1000 + 1) for row in range(10_000)}
     assert len({row for row, _ in answers if row >= 10_000}) < 150
     assert not locator.has_room(3000)
+
+
+def test_an_id_of_any_length_comes_back() -> None:
+    """limits.request_id_chars has no upper end: one that is cut would be another's."""
+    records = frozen(["a" * 70_000, "b"])
+    assert rows([Thawing(with_scores=True).thaw(records.encode(np.array([0, 1])))]) == rows([records])

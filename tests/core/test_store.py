@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from streamguard.core import store as store_module
+from streamguard.core import texts as texts_module
 from streamguard.core.codec import Columns, objects
 from streamguard.core.store import Store
 from streamguard.core.texts import Texts
@@ -106,7 +106,7 @@ def test_it_keeps_rows_through_growth_and_compaction(
     seed: int, monkeypatch: pytest.MonkeyPatch, *, with_scores: bool
 ) -> None:
     """Rows of IDs of all sizes come, are let go and die in any order; the others stay as they are."""
-    monkeypatch.setattr(store_module, "_CHUNK", 100)
+    monkeypatch.setattr(texts_module, "_JOINED_BYTES", 100)
     chance = random.Random(seed)  # noqa: S311 - tests must repeat
     model = Model(with_scores=with_scores)
     room, compactions = set(), 0
