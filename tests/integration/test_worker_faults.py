@@ -3,15 +3,18 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
 import pytest
+from kafka import KafkaAdminClient
 
 from streamguard.logs.interface import Log
 from tests.integration.broker import running
 from tests.integration.conftest import CLIENTS
 from tests.integration.jobs import Job, Process, check_same, counted, stream
+from tests.integration.traffic import lag
 
 pytestmark = pytest.mark.broker
 
@@ -43,6 +46,18 @@ class Feed:
 
         process.wait_until(is_met)
         assert self._records
+
+    def until_read(self, process: Process) -> None:
+        """Wait for the group to have read what was written."""
+        job = self._job
+        with closing(KafkaAdminClient(bootstrap_servers=job.bootstrap)) as admin:
+
+            def is_met() -> bool:
+                found = admin.list_group_offsets(job.name)[job.name]
+                committed = {partition: each.offset for partition, each in found.items()}
+                return lag(job.bootstrap, committed, job.inputs) == 0
+
+            process.wait_until(is_met)
 
     def finish(self) -> None:
         """All the rest."""
@@ -81,6 +96,7 @@ def test_workers_come_and_go_while_records_flow(job: Job, feed: Feed) -> None:
     with job.worker(job.config(worker="a")) as a, job.worker(job.config(worker="b")) as b:
         feed.until(a, lambda: a.has_work and b.has_work and not holds_all(a) and not holds_all(b))
         feed.write(20)
+        feed.until_read(a)
         assert a.terminate() == 0
         feed.until(b, lambda: holds_all(b))
         feed.finish()
