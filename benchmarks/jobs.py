@@ -19,9 +19,9 @@ def config(directory: Path, log: dict[str, Any]) -> Path:
     return written(directory, settings(log, TOPICS))
 
 
-def load(address: str, shape: Shape) -> int:
+def load(address: str, shape: Shape, partitions: int = PARTITIONS) -> int:
     """Write the records to the topics; returns how many."""
-    return Cluster(address, "load").load(TOPICS, shape, PARTITIONS)
+    return Cluster(address, "load").load(TOPICS, shape, partitions)
 
 
 @contextmanager

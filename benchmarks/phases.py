@@ -1,4 +1,4 @@
-"""Where a worker's CPU goes: `python -m benchmarks.phases [--predictions N]`.
+"""Where a worker's CPU goes: `python -m benchmarks.phases [--predictions N] [--partitions N]`.
 
 Starts Apache Kafka, writes the main job's records, runs one worker in this process, and prints the CPU seconds of its
 main thread by phase; what is done within a phase is taken out of it.
@@ -8,11 +8,11 @@ import argparse
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.jobs import config, kafka, load
+from benchmarks.jobs import PARTITIONS, config, kafka, load
 from streamguard import config as configuration
 from streamguard.bench.records import Shape
 from streamguard.core.codec import Reader
@@ -49,11 +49,18 @@ class Timer:
         def timed(*args: Any, **options: Any) -> Any:
             self._switch(name)
             try:
-                return call(*args, **options)
+                found = call(*args, **options)
             finally:
                 self._switch(None)
+            return self._timed(name, found) if isinstance(found, Iterator) else found
 
         return timed
+
+    def _timed(self, name: str, found: Iterator[Any]) -> Iterator[Any]:
+        done = object()
+        following = self.wrapped(name, lambda: next(found, done))
+        while (each := following()) is not done:
+            yield each
 
     def _switch(self, name: str | None) -> None:
         now_s = time.thread_time()
@@ -70,10 +77,11 @@ def main() -> None:
     """Run a worker, and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.phases", description=__doc__)
     parser.add_argument("--predictions", type=int, default=1_000_000)
-    predictions = parser.parse_args().predictions
+    parser.add_argument("--partitions", type=int, default=PARTITIONS)
+    options = parser.parse_args()
     timer = Timer()
     with tempfile.TemporaryDirectory() as name, kafka(Path(name)) as address:
-        load(address, Shape(predictions))
+        load(address, Shape(options.predictions), options.partitions)
         path = config(Path(name), {"kind": "kafka", "bootstrap_servers": address, "group": "phases"})
         for phase, owner, method in PHASES:
             setattr(owner, method, timer.wrapped(phase, getattr(owner, method)))

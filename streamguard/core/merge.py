@@ -5,6 +5,7 @@ watermark is released in the total order (outcome time, source, prediction offse
 order is the same whatever the interleaving of the sources, the size of batches, and the restarts.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from streamguard.core.outcomes import OutcomeRecord, Outcomes
 from streamguard.errors import UnusableError
 
 _IDLE = 1 << 62
+_PIECE_ROWS = 32_768
 
 
 @dataclass(slots=True)
@@ -93,8 +95,20 @@ class Merge:
             if len(kept):
                 self._pending.append(_Pending(kept, offset, int(kept.time.min())))
 
-    def release(self) -> Outcomes | None:
-        """What every source has passed since the last call, in the total order."""
+    def release(self) -> Iterator[Outcomes]:
+        """What every source has passed since the last call, in the total order, a piece at a time.
+
+        Where one source was far behind it is much: what is done with a piece finds it in the processor's cache.
+        """
+        ready = self._due()
+        if ready:
+            rows = Outcomes.concatenate(ready)
+            del ready
+            order = rows.order()
+            for start in range(0, len(order), _PIECE_ROWS):
+                yield rows.take(order[start : start + _PIECE_ROWS])
+
+    def _due(self) -> list[Outcomes]:
         until_ms = self.released_ms
         ready, kept = [], []
         for each in self._pending:
@@ -109,7 +123,7 @@ class Merge:
                 rest = each.rows.take(~is_ready)
                 kept.append(_Pending(rest, each.offset, int(rest.time.min())))
         self._pending = kept
-        return Outcomes.concatenate(ready).in_order() if ready else None
+        return ready
 
     def renumber(self) -> list[int]:
         """Number the streams of the held rows anew, from 0; returns their former numbers, in order."""

@@ -95,8 +95,7 @@ class MonitorTask:
             rows = self._rows(record)
             self.counts["outcomes"] += sum(map(len, rows))
             self._merge.add(record, rows, int(batch.offsets[index]))
-        released = self._merge.release()
-        if released is not None:
+        for released in self._merge.release():
             outputs += self._watch(released)
         if len(self._keys) > self._keys_max:
             self._forget_streams()

@@ -255,8 +255,8 @@ class Outcomes:
             return parts[0]
         return Outcomes(*(np.concatenate([getattr(part, name) for part in parts]) for name in Outcomes.__slots__))
 
-    def in_order(self) -> "Outcomes":
-        """Sorted by (time, source, prediction offset, label offset): the total order of the design."""
+    def order(self) -> NDArray[np.intp]:
+        """The places of all rows by (time, source, prediction offset, label offset): the total order of the design."""
         order = np.argsort(self.time, kind="stable")
         times = self.time[order]
         # Few share a time, and to sort by one column costs a third of sorting by four.
@@ -266,7 +266,7 @@ class Outcomes:
         tied = order[is_tied]
         keys = self.label_offset[tied], self.prediction_offset[tied], self.source[tied], self.time[tied]
         order[is_tied] = tied[np.lexsort(keys)]
-        return self.take(order)
+        return order
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +307,7 @@ def _read_block(source: int, block: dict[str, Any]) -> tuple[str, list[tuple[str
         _ints(block, name) for name in ("segment", "prediction_time", "label_time", "prediction_offset", "label_offset")
     )
     request_id = objects(_column(block, "id", _TEXTS))
-    prediction, label = objects(_column(block, "prediction", _SCALARS)), objects(_column(block, "label", _LABELS))
+    prediction, label = objects(_shared(block, "prediction", _SCALARS)), objects(_shared(block, "label", _LABELS))
     score = np.array(_column(block, "score", _SCORES) if block.get("score") else [None] * count, dtype=np.float64)
     time = np.maximum(prediction_time, label_time)
     sources = np.full(count, source)
@@ -344,6 +344,14 @@ def _ints(block: dict[str, Any], name: str) -> Ints:
 
 def _column(block: dict[str, Any], name: str, types: set[type]) -> list[Any]:
     return _of_types(block[name], types, name)
+
+
+def _shared(block: dict[str, Any], name: str, types: set[type]) -> list[Any]:
+    """A column in which equal texts are one object: outcomes are held until all sources have come as far."""
+    values = _column(block, name, types)
+    # Of texts alone: 1, 1.0 and true are equal, too, and must stay what they are.
+    texts: dict[str, str] = {}
+    return [texts.setdefault(value, value) if type(value) is str else value for value in values]
 
 
 def _of_types(values: Any, types: set[type], name: str) -> list[Any]:

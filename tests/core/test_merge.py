@@ -3,6 +3,7 @@
 import orjson
 import pytest
 
+from streamguard.core import merge as merge_module
 from streamguard.core.merge import Merge, SequenceGapError
 from streamguard.core.outcomes import NO_OFFSET, OutcomeRecord, Outcomes
 from tests.core.helpers import outcomes
@@ -29,8 +30,7 @@ def tell(
 
 def released(merge: Merge) -> list[tuple[int, int]]:
     """What comes out now: (time, source)."""
-    found = merge.release()
-    return [] if found is None else list(zip(found.time.tolist(), found.source.tolist(), strict=True))
+    return [each for found in merge.release() for each in zip(found.time.tolist(), found.source.tolist(), strict=True)]
 
 
 def test_nothing_is_released_until_all_sources_have_spoken() -> None:
@@ -54,12 +54,23 @@ def test_what_all_sources_have_passed_is_released_in_order() -> None:
     assert released(merge) == []
 
 
+def test_much_is_released_in_pieces_of_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waited for the last source comes a few rows at a time, in the order in which it would come at once."""
+    monkeypatch.setattr(merge_module, "_PIECE_ROWS", 2)
+    merge = Merge(2)
+    tell(merge, 0, 50, 9, 3, 7, 1)
+    tell(merge, 1, 50, 4)
+    pieces = [found.time.tolist() for found in merge.release()]
+    assert pieces == [[1, 3], [4, 7], [9]]
+    assert (released(merge), merge.held_count) == ([], 0)
+
+
 def test_ties_are_broken_by_offsets() -> None:
     """Two outcomes of one time and source are told apart by the prediction's and then the label's offset."""
     one = rows(0, 5, 5, 5)
     one.prediction_offset[:] = [2, 1, 1]
     one.label_offset[:] = [0, 3, NO_OFFSET]
-    found = one.in_order()
+    found = one.take(one.order())
     assert list(zip(found.prediction_offset, found.label_offset, strict=True)) == [(1, -1), (1, 3), (2, 0)]
 
 
@@ -94,7 +105,7 @@ def test_only_idle_sources_release_nothing() -> None:
     merge = Merge(2)
     tell(merge, 0, None, is_idle=True)
     tell(merge, 1, None, is_idle=True)
-    assert merge.release() is None
+    assert released(merge) == []
     assert merge.released_ms < 0
 
 
@@ -112,7 +123,7 @@ def test_an_outcome_after_its_release_is_late() -> None:
     merge = Merge(2)
     tell(merge, 0, 10)
     tell(merge, 1, None, is_idle=True)
-    merge.release()
+    assert released(merge) == []
     tell(merge, 1, 30, 9, 10, sequence=2)
     assert (merge.late_count, merge.held_count) == (1, 1)
 

@@ -234,6 +234,15 @@ def spoilt_block(**changes: Any) -> bytes:
     return spoilt(blocks=[{**GOOD["blocks"][0], **changes}])  # type: ignore[index] # a list, above
 
 
+def test_equal_texts_are_one_object_and_what_only_equals_stays_apart() -> None:
+    """Held outcomes share their classes; 1, 1.0 and true are three labels."""
+    ((_, _, rows),) = read_outcomes(spoilt_block(prediction=["ab", "ab"], label=[1, True])).blocks
+    assert rows.prediction[0] is rows.prediction[1]
+    ((_, _, others),) = read_outcomes(spoilt_block(prediction=[1, 1.0], label=[1.0, True])).blocks
+    found = [*rows.label, *others.prediction, *others.label]
+    assert list(map(repr, found)) == ["1", "True", "1", "1.0", "1.0", "True"]
+
+
 def test_optional_fields_may_be_left_out() -> None:
     """A writer without scores or idleness need not name them; ints may stand for scores."""
     assert len(read_outcomes(spoilt()).blocks[0][2]) == 2

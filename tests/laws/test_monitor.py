@@ -85,13 +85,11 @@ def test_outcomes_are_released_in_the_total_order(data: Joins, ways: tuple[Moves
                 rows.stream[:] = numbers.setdefault(name, len(numbers))
                 parts.append(rows)
             merge.add(record, parts, offset)
-            released = merge.release()
-            if released is None:
-                continue
-            columns = released.time, released.source, released.prediction_offset, released.label_offset
-            for stream, *place in zip(released.stream.tolist(), *(each.tolist() for each in columns), strict=True):
-                assert last.get(stream, ()) < tuple(place)
-                last[stream] = tuple(place)
+            for released in merge.release():
+                columns = released.time, released.source, released.prediction_offset, released.label_offset
+                for stream, *place in zip(released.stream.tolist(), *(each.tolist() for each in columns), strict=True):
+                    assert last.get(stream, ()) < tuple(place)
+                    last[stream] = tuple(place)
 
 
 VALID: dict[str, Any] = {

@@ -61,6 +61,17 @@ class SessionContract:
         assert values(take(session, 3)) == [b"7", b"8", b"9"]
         session.close()
 
+    def test_tells_the_offsets_of_many_partitions(self, log: Log, group: str) -> None:
+        """Each its own; of those that were never committed, nothing."""
+        topic = make_topic(log, 3)
+        places = [TopicPartition(topic, number) for number in range(3)]
+        session = join(log, group, topic)
+        offsets = {places[0]: Committed(4, METADATA), places[2]: Committed(0)}
+        session.commit([], offsets)
+        assert session.committed(places) == offsets
+        assert session.committed([]) == {}
+        session.close()
+
     def test_failed_commit_leaves_nothing(self, log: Log, group: str) -> None:
         """A commit that cannot be carried out whole shows neither its records nor its offsets, ever."""
         source, target = make_topic(log), f"topic-{uuid4().hex[:12]}"

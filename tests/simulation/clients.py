@@ -6,6 +6,7 @@ commit reports success, and offsets of an aborted transaction are sent again wit
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -125,10 +126,10 @@ class Consumer:
             return {}
         for place in self._positions:
             if self._positions[place] is None:
-                found = self.committed(kafka.TopicPartition(*place), metadata=True)
-                if found is None:
+                found = self.offsets([kafka.TopicPartition(*place)])
+                if not found:
                     raise errors.NoOffsetForPartitionError(place)
-                self._positions[place] = found.offset
+                self._positions[place] = next(iter(found.values())).offset
         found_records = self._fetch(max_records)
         if not found_records:
             world.sleep(timeout_ms / 1000)
@@ -169,17 +170,20 @@ class Consumer:
     def resume(self, *partitions: Any) -> None:
         self._paused.difference_update(TopicPartition(*each) for each in partitions)
 
-    def committed(self, partition: Any, metadata: bool, timeout_ms: int = 0) -> Any:  # noqa: ARG002, FBT001 - kafka-python's own
-        place = TopicPartition(*partition)
-        while True:
-            try:
-                found = self._network.ask(
-                    lambda: self._cluster.committed(self._group_name, place, is_stable=self.waits_for_commits)
-                )
-            except errors.UnstableOffsetCommitError:
-                self._network.world.sleep(0.02)
-                continue
-            return None if found is None else OffsetAndMetadata(found.offset, found.metadata, -1)
+    def offsets(self, partitions: Sequence[Any], timeout_ms: int = 0) -> dict[Any, Any]:  # noqa: ARG002 - as the client's
+        while partitions:
+            with suppress(errors.UnstableOffsetCommitError):
+                return self._network.ask(lambda: self._committed(partitions))
+            self._network.world.sleep(0.02)
+        return {}
+
+    def _committed(self, partitions: Sequence[Any]) -> dict[Any, Any]:
+        places = {each: TopicPartition(*each) for each in partitions}
+        found = {
+            each: self._cluster.committed(self._group_name, place, is_stable=self.waits_for_commits)
+            for each, place in places.items()
+        }
+        return {each: OffsetAndMetadata(x.offset, x.metadata, -1) for each, x in found.items() if x is not None}
 
     def end_offsets(self, partitions: Collection[Any]) -> dict[Any, int]:
         parts = self._cluster.partitions

@@ -110,8 +110,8 @@ class ConfluentSession:
     def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
         if not partitions:
             return {}
-        places = ", ".join(f"{each.topic}-{each.partition}" for each in sorted(partitions))
-        what = f"cannot read the group's offset of {places} (a transaction may hang on the broker)"
+        topics = ", ".join(sorted({each.topic for each in partitions}))
+        what = f"cannot read the group's offsets of {topics} (a transaction may hang on the broker)"
         with as_log_errors(what, self._clients.told):
             found = self._consumer.committed(theirs(partitions), timeout=_OFFSETS_S)
             for each in found:

@@ -58,6 +58,11 @@ class _Consumer(KafkaConsumer):  # type: ignore[misc]
             raise self._fenced
         return found
 
+    def offsets(self, partitions: Sequence[kafka.TopicPartition], timeout_ms: int) -> dict[kafka.TopicPartition, Any]:
+        """As `KafkaConsumer.committed` with metadata, of all of them in one request."""
+        found: dict[kafka.TopicPartition, Any] = self._coordinator.fetch_committed_offsets(partitions, timeout_ms)
+        return found
+
     async def _watch_beat(self) -> None:
         """Note what kafka-python 3.0.12 only logs: that another member has this one's name now (T13).
 

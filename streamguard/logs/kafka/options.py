@@ -46,6 +46,7 @@ def consumer(settings: Settings) -> dict[str, Any]:
         "allow_auto_create_topics": False,
         "fetch_max_wait_ms": 100,
         "max_partition_fetch_bytes": 4 << 20,
+        "fetch_max_bytes": 8 << 20,
         "metrics_enabled": False,
     }
 

@@ -119,14 +119,14 @@ class KafkaSession:
         return to_batch(source, records, self._consumer.position(partition))
 
     def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
-        result = {}
-        for each in partitions:
-            place = f"{each.topic}-{each.partition}"
-            with as_log_errors(f"cannot read the group's offset of {place} (a transaction may hang on the broker)"):
-                found = self._consumer.committed(kafka.TopicPartition(*each), metadata=True, timeout_ms=_OFFSETS_MS)
-                if found is not None and found.offset >= 0:
-                    result[each] = Committed(found.offset, found.metadata or "")
-        return result
+        topics = ", ".join(sorted({each.topic for each in partitions}))
+        with as_log_errors(f"cannot read the group's offsets of {topics} (a transaction may hang on the broker)"):
+            found = self._consumer.offsets([kafka.TopicPartition(*each) for each in partitions], _OFFSETS_MS)
+        return {
+            TopicPartition(each.topic, each.partition): Committed(stored.offset, stored.metadata or "")
+            for each, stored in found.items()
+            if stored.offset >= 0
+        }
 
     def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         with as_log_errors("cannot find where topics end"):
