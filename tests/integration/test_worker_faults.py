@@ -106,11 +106,15 @@ def test_workers_come_and_go_while_records_flow(job: Job, feed: Feed) -> None:
     check_same(job.run_to_end(), job.expected(stream()))
 
 
-@pytest.mark.parametrize("client", CLIENTS)
-def test_killed_workers_lose_and_repeat_nothing(job: Job, feed: Feed) -> None:
+@pytest.mark.parametrize(("client", "with_disk"), [*((each, False) for each in CLIENTS), ("kafka-python", True)])
+def test_killed_workers_lose_and_repeat_nothing(job: Job, feed: Feed, tmp_path: Path, *, with_disk: bool) -> None:
     """A worker killed six times, wherever it stood, and started again under its name ends as if it never was."""
     random = Random(5)  # noqa: S311 (a schedule, not a secret)
-    config = job.config(worker="steady")
+    join = job.settings()["join"]
+    if with_disk:
+        # So few in memory that nearly all matches are with records that were on the disk.
+        join["store"] = {"directory": str(tmp_path / "store"), "memory_records": 50}
+    config = job.config(worker="steady", join=join)
     for _ in range(6):
         with job.worker(config) as process:
             feed.until(process, lambda: process.has_work)
@@ -122,6 +126,7 @@ def test_killed_workers_lose_and_repeat_nothing(job: Job, feed: Feed) -> None:
     feed.finish()
 
     check_same(job.run_to_end(config), job.expected(stream()))
+    assert (tmp_path / "store").exists() == with_disk
 
 
 @pytest.mark.parametrize("client", CLIENTS)
