@@ -30,6 +30,7 @@ LAYERS = [
         "streamguard.core.fields",
         "streamguard.core.frozen",
         "streamguard.core.history",
+        "streamguard.core.identity",
         "streamguard.core.index",
         "streamguard.core.join",
         "streamguard.core.locator",

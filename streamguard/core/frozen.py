@@ -13,6 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from streamguard.core.codec import Columns, Route
+from streamguard.core.identity import distinct
 from streamguard.core.index import Hashes
 from streamguard.core.records import Scalar
 from streamguard.core.texts import Texts, padded, windows
@@ -68,12 +69,12 @@ class Frozen:
         rows["hash"], rows["flags"] = self.hashes, self.flags
         rows["time"], rows["offset"] = columns.times, columns.offsets
         rows["id_size"] = columns.ids.sizes
-        rows["extra_size"] = np.fromiter(map(len, extras), np.int64, count)
+        rows["extra_size"] = extras.sizes
         rows["score"] = np.nan if columns.scores is None else columns.scores
-        fixed, ids, extra = rows.tobytes(), columns.ids.joined().tobytes(), b"".join(extras)
+        fixed, ids, extra = rows.tobytes(), columns.ids.joined().tobytes(), extras.joined().tobytes()
         bounds = np.append(starts, count)
         id_ends = np.concatenate(([0], np.cumsum(columns.ids.sizes)))[bounds]
-        extra_ends = np.concatenate(([0], np.cumsum(rows["extra_size"], dtype=np.int64)))[bounds]
+        extra_ends = np.concatenate(([0], np.cumsum(extras.sizes)))[bounds]
         heads = np.zeros(len(starts), _HEAD)
         heads["rows"], heads["id_bytes"] = np.diff(bounds), np.diff(id_ends)
         head = heads.tobytes()
@@ -163,14 +164,18 @@ def _within(sizes: Ints, firsts: Ints, block: NDArray[np.intp]) -> Ints:
     return found
 
 
-def _extras(columns: Columns) -> list[bytes]:
-    routes = [None] * len(columns) if columns.routes is None else columns.routes.tolist()
-    values = columns.values.tolist()
-    # By identity: 1, 1.0 and True are equal, and are not the same; and most records share their objects.
-    keys = list(zip(map(id, values), map(id, routes), strict=True))
-    distinct = dict(zip(keys, zip(values, routes, strict=True), strict=True))
-    extras = {key: b"" if pair[0] is None else orjson.dumps(pair) for key, pair in distinct.items()}
-    return [extras[key] for key in keys]
+def _extras(columns: Columns) -> Texts:
+    """What each is needed for, as JSON; records share most of it."""
+    values, value = distinct(columns.values)
+    routes, route = distinct(np.full(len(columns), None) if columns.routes is None else columns.routes)
+    pairs, pair = np.unique(value * len(routes) + route, return_inverse=True)
+    parts = [
+        b"" if values[each] is None else orjson.dumps((values[each], routes[other]))
+        for each, other in zip(*map(np.ndarray.tolist, np.divmod(pairs, len(routes))), strict=True)
+    ]
+    sizes = np.fromiter(map(len, parts), np.int64, len(parts))
+    starts = np.cumsum(sizes) - sizes
+    return Texts(padded(np.frombuffer(b"".join(parts), np.uint8)), starts[pair], sizes[pair])
 
 
 def _read(extra: bytes) -> tuple[Scalar | None, Route | None]:

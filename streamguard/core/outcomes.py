@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from streamguard.core.codec import Ints, Objects, objects
 from streamguard.core.fields import TIME_MAX_MS
+from streamguard.core.identity import distinct
 from streamguard.core.records import Output, Stream
 from streamguard.core.texts import Texts
 
@@ -144,17 +145,13 @@ class OutcomeWriter:
 
     def add(self, ids: Texts, prediction: Half, label: Half) -> None:
         """Predictions with their labels, each for the monitors on its route."""
-        routes = [] if prediction.routes is None else prediction.routes.tolist()
-        # Records share few routes, and to ask for a route's identity costs a third of asking for its hash.
-        distinct = list({id(route): route for route in routes}.values())
-        numbers = {id(route): number for number, route in enumerate(distinct)}
-        number = np.fromiter(map(numbers.__getitem__, map(id, routes)), np.int64, len(routes))
+        routes, number = distinct(np.empty(0, object) if prediction.routes is None else prediction.routes)
         tables: dict[int, dict[tuple[str | None, ...], int]] = {}
         places: dict[int, Ints] = {}
-        for each, route in enumerate(distinct):
+        for each, route in enumerate(routes):
             for monitor, segment in route:
                 table = tables.setdefault(monitor, {})
-                place = places.setdefault(monitor, np.full(len(distinct), _NOT_MINE))
+                place = places.setdefault(monitor, np.full(len(routes), _NOT_MINE))
                 place[each] = table.setdefault(segment, len(table))
         for monitor, table in tables.items():
             segment_numbers = places[monitor][number]
