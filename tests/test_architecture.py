@@ -15,6 +15,9 @@ LAYERS = [
     ["streamguard.errors"],
     ["streamguard.core", "streamguard.core.records"],
     [
+        "streamguard.core.bands",
+        "streamguard.core.baseline",
+        "streamguard.core.budgeted",
         "streamguard.core.durations",
         "streamguard.core.losses",
         "streamguard.core.windows",
@@ -25,6 +28,8 @@ LAYERS = [
     ["streamguard.config.*"],
     [
         "streamguard.core.alerts",
+        "streamguard.core.budget",
+        "streamguard.core.checks",
         "streamguard.core.codec",
         "streamguard.core.cold",
         "streamguard.core.fields",

@@ -27,6 +27,13 @@ class Outcomes(Section):
     monitor, at most as many as the predictions topic has."""
 
 
+class Budget(Section):
+    """How often, on average, a budgeted detector may alarm though nothing is wrong."""
+
+    false_alarms_per_month: float = Setting(default=1.0, gt=0, le=1000, allow_inf_nan=False)
+    """Over all budgeted detectors of all monitors and segments together, in thirty days of event time. Default 1."""
+
+
 class Alerts(Section):
     """Where people and programs learn of trouble."""
 
@@ -88,6 +95,8 @@ class Config(Section):
     """Which label belongs to which prediction."""
     monitors: Annotated[tuple[Monitor, ...], AfterValidator(_some), Setting(json_schema_extra={"minItems": 1})]
     """What is watched; at least one monitor."""
+    budget: Budget = Budget()
+    """How many false alarms all budgeted detectors may give together."""
     outcomes: Outcomes = Outcomes()
     """The topic between joining and monitoring."""
     alerts: Alerts = Alerts()

@@ -8,7 +8,7 @@ from pydantic import ValidationInfo, field_validator
 
 from streamguard.config.base import Problem, Section, refusal
 from streamguard.config.types import Count, FieldPath, Text, Value, with_unit
-from streamguard.core.detectors import DetectorSettings
+from streamguard.core.detectors import BudgetedSettings, DetectorSettings
 from streamguard.core.losses import Loss, suits
 from streamguard.core.threshold import ThresholdSettings
 
@@ -31,6 +31,9 @@ class Monitor(Section):
     """The label whose probability `score` is; for log_loss and brier. Null: 1 and true."""
     max_segments: Count = 1000
     """Most combinations of `split_by` that are watched by themselves. Default 1000."""
+    cohorts: bool = False
+    """Judge outcomes in the order of their predictions, each when its label can come no more: where wrong predictions
+    get their labels sooner than others, that looks like drift otherwise. Alerts come later by up to `join.after`."""
     severity: Severity = "critical"
     """What this monitor's alerts are marked as."""
     threshold: ThresholdSettings | None = None
@@ -62,7 +65,8 @@ class Monitor(Section):
         for index, detector in enumerate(self.detectors):
             if detector in self.detectors[:index]:
                 yield ("detectors", index), f"(monitor {self.name!r}) is there already, with the same settings"
-            if not suits(self.loss, detector.needs):
-                works = ", ".join(loss.value for loss in Loss if suits(loss, detector.needs))
+            if not suits(self.loss, detector.takes):
+                works = ", ".join(loss.value for loss in Loss if suits(loss, detector.takes))
                 words = f"(monitor {self.name!r}): {detector.type} cannot watch the loss {self.loss.value}"
-                yield ("detectors", index), f"{words}; it works with {works}"
+                more = ", or with loss_max" if isinstance(detector, BudgetedSettings) else ""
+                yield ("detectors", index), f"{words}; it works with {works}{more}"

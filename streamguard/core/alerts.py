@@ -41,6 +41,8 @@ class Episode:
     """There is new trouble, but the cooldown is not over; it is raised then, if it lasts."""
     since_ms: int = 0
     """The last signal: the next change is looked for after it."""
+    updates: int = 0
+    """Of the trouble that is open."""
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -70,6 +72,7 @@ class Alert:
     labels: dict[str, Any] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
     look_first: list[str] = field(default_factory=list)
+    guarantee: str | None = None
     absorbed: int = 0
     duration_ms: int | None = None
     source: dict[str, dict[str, list[int]]] = field(default_factory=dict)
@@ -94,7 +97,7 @@ class Alert:
             "version": self.version,
             "segment": self.segment,
             "check": self.check,
-            "guarantee": None,
+            "guarantee": self.guarantee,
             "event_time": event_time,
             "onset": None if self.onset_ms is None else rfc3339(self.onset_ms),
             "direction": self.direction,
@@ -139,11 +142,13 @@ def signal(episode: Episode, *, is_alarm: bool, direction: Direction, time_ms: i
             episode.absorbed += 1
             return None
         episode.last_alert_ms = time_ms
+        episode.updates += 1
         return Status.UPDATED
     if episode.closed_ms is not None and time_ms - episode.closed_ms < cooldown_ms:
         episode.muted = True
         return None
     episode.raised_ms = episode.last_alert_ms = time_ms
+    episode.updates = 0
     episode.muted = False
     return Status.RAISED
 

@@ -14,13 +14,16 @@ import orjson
 
 from streamguard.config import Monitor
 from streamguard.core.alerts import Alert, Status
-from streamguard.core.detectors import Direction
+from streamguard.core.budget import Flow
+from streamguard.core.detectors import BudgetedSettings, Direction
+from streamguard.core.fields import TIME_MAX_MS
 from streamguard.core.merge import Merge
 from streamguard.core.outcomes import OutcomeRecord, Outcomes, read_outcomes
 from streamguard.core.records import Batch, Output, Stream
 from streamguard.core.rejected import rejected
 from streamguard.core.segment import Segment
 from streamguard.core.trail import Trail
+from streamguard.core.waiting import Ints, pane_ends
 
 _STATE_VERSION = 1
 # Names of streams remembered, watched or not: a split by request ID must not fill the memory.
@@ -39,6 +42,10 @@ class MonitorSettings:
     labels_topic: str
     cooldown_ms: int
     alert_source: str
+    budget_per_month: float
+    """False alarms of all budgeted detectors together."""
+    reach_ms: tuple[int, int]
+    """The join's window, and how long after a prediction its label may come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ class MonitorTask:
         self._keys: list[StreamKey] = []
         self._keys_max = _STREAMS_MAX
         self._segments: dict[StreamKey, Segment] = {}
+        self._flows = _flows(settings)
         self.counts = {"outcomes": 0, "released": 0, "unwatched": 0, "rejected": 0, "alerts": 0}
         self._full: set[str] = set()
         self._sizes: Counter[str] = Counter()
@@ -128,6 +136,7 @@ class MonitorTask:
             "trail": self._trail.snapshot(),
             "counts": self.counts,
             "full": sorted(self._full),
+            "flows": {name: flow.snapshot() for name, flow in self._flows.items()},
         }
         outputs.append(self._state({}, head))
         return outputs
@@ -153,7 +162,7 @@ class MonitorTask:
             monitor = self._monitors.get(name)
             if monitor is not None and found["meaning"] == _meaning(monitor):
                 state = found["state"]
-                self._segments[name, values] = Segment(monitor, values, self._settings.cooldown_ms, state)
+                self._segments[name, values] = self._made(monitor, values, state)
             else:
                 # Else it would be gone on from when the setting is changed back.
                 self._obsolete.append(key)
@@ -170,6 +179,8 @@ class MonitorTask:
         self._trail = Trail(head["trail"])
         self.counts = head["counts"]
         self._full = set(head["full"])
+        for name, flow in self._flows.items():
+            flow.restore(head.get("flows", {}).get(name), self._sizes[name])
         return Resume(head["low"], head["position"])
 
     def _state(self, stream: dict[str, Any], state: dict[str, Any], meaning: dict[str, Any] | None = None) -> Output:
@@ -191,8 +202,16 @@ class MonitorTask:
         for name, segments, rows in record.blocks:
             table = np.array([self._number((name, values)) for values in segments], dtype=np.int64)
             rows.stream = table[rows.stream]
+            monitor = self._monitors.get(name)
+            if monitor is not None and monitor.cohorts:
+                rows.time = self._horizons(rows)
             result.append(rows)
         return result
+
+    def _horizons(self, rows: Outcomes) -> Ints:
+        """When each prediction's label could come no more: as the join task tells it of one that has expired."""
+        window_ms, after_ms = self._settings.reach_ms
+        return np.minimum(pane_ends(rows.prediction_time, window_ms) + after_ms, TIME_MAX_MS)
 
     def _forget_streams(self) -> None:
         """Keep the names of the streams that held outcomes are of."""
@@ -211,16 +230,29 @@ class MonitorTask:
     def _watch(self, rows: Outcomes) -> list[Output]:
         self.counts["released"] += len(rows)
         found: list[tuple[int, Alert]] = []
+        watched = []
+        for flow in self._flows.values():
+            flow.begin(int(rows.time[0]))
         for places in _groups(rows.stream):
             key = self._keys[int(rows.stream[places[0]])]
             part = rows.take(places)
             segment = self._segment(key, part, int(places[0]), found)
             if segment is None:
                 self.counts["unwatched"] += len(part)
-                continue
-            found += [(int(places[place]), alert) for place, alert in segment.step(part)]
+            else:
+                watched.append((key[0], segment, places, part))
+        # Only now: the budget of each depends on when the others have appeared.
+        for name, segment, places, part in watched:
+            given = self._flows[name].at(part.time) if name in self._flows else None
+            found += [(int(places[place]), alert) for place, alert in segment.step(part, given)]
+        for flow in self._flows.values():
+            flow.settle(int(rows.time[-1]))
         self.counts["alerts"] += len(found)
         return self._traced(rows, sorted(found, key=lambda pair: pair[0]))
+
+    def _made(self, monitor: Monitor, values: tuple[str | None, ...], state: dict[str, Any] | None = None) -> Segment:
+        settings = self._settings
+        return Segment(monitor, values, settings.cooldown_ms, state, budget=settings.budget_per_month)
 
     def _segment(self, key: StreamKey, part: Outcomes, place: int, found: list[tuple[int, Alert]]) -> Segment | None:
         """The stream's segment, made on first sight while the monitor has room."""
@@ -230,7 +262,9 @@ class MonitorTask:
             return segment
         if self._sizes[monitor.name] < monitor.max_segments:
             self._sizes[monitor.name] += 1
-            segment = self._segments[key] = Segment(monitor, key[1], self._settings.cooldown_ms)
+            segment = self._segments[key] = self._made(monitor, key[1])
+            if monitor.name in self._flows:
+                self._flows[monitor.name].appear(int(part.time[0]))
         elif monitor.name not in self._full:
             self._full.add(monitor.name)
             found.append((place, _full_alert(monitor, key, part)))
@@ -257,9 +291,19 @@ class MonitorTask:
         return outputs
 
 
+def _flows(settings: MonitorSettings) -> dict[str, Flow]:
+    """The budget of each monitor that has budgeted detectors, for each of these."""
+    counts = {
+        monitor.name: sum(isinstance(each, BudgetedSettings) for each in monitor.detectors)
+        for monitor in settings.monitors
+    }
+    share = settings.budget_per_month / max(1, sum(counts.values()))
+    return {name: Flow(share) for name, count in counts.items() if count}
+
+
 def _meaning(monitor: Monitor) -> dict[str, Any]:
     """What a monitor's state is about: that of another meaning is not gone on from."""
-    fields = monitor.model_dump(mode="json", include={"match", "split_by", "loss", "positive"})
+    fields = monitor.model_dump(mode="json", include={"match", "split_by", "loss", "positive", "cohorts"})
     return {**fields, "match": sorted(map(list, fields["match"].items()))}
 
 

@@ -3,7 +3,6 @@
 import heapq
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Any
 
@@ -12,11 +11,12 @@ from numpy.typing import NDArray
 
 from streamguard.config import Monitor
 from streamguard.core.alerts import Alert, Episode, Status, rate_of, signal
-from streamguard.core.detectors import Detector, Direction, build
+from streamguard.core.bands import anytime_band
+from streamguard.core.checks import Signal, checks
+from streamguard.core.detectors import Direction
 from streamguard.core.history import History, Mean
-from streamguard.core.losses import Loss, is_binary, losses
+from streamguard.core.losses import Loss, is_binary, is_bounded, losses
 from streamguard.core.outcomes import Outcomes
-from streamguard.core.threshold import Threshold, interval
 
 _DELAYS = 255
 _SETTLED = 1000
@@ -27,28 +27,6 @@ _DISAGREEMENTS = 50
 # Below this share one kind of mismatch is no lead.
 _SALIENT = 0.6
 _SIGNS = {Direction.WORSE: 1, Direction.BETTER: -1, Direction.UNKNOWN: 0}
-
-
-@dataclass(slots=True)
-class _Check:
-    """A check with its episode."""
-
-    about: dict[str, Any]
-    cooldown_ms: int
-    instance: Threshold | Detector
-    episode: Episode
-
-
-@dataclass(order=True, frozen=True, slots=True)
-class _Signal:
-    """A check has something to say; `mean` is its window's own level, where it has a window."""
-
-    place: int
-    check: int
-    is_alarm: bool
-    direction: Direction
-    mean: Mean | None = field(default=None, compare=False)
-    is_wake: bool = False
 
 
 class Segment:
@@ -63,11 +41,15 @@ class Segment:
         values: Sequence[str | None],
         cooldown_ms: int,
         state: dict[str, Any] | None = None,
+        *,
+        budget: float = 1.0,
     ) -> None:
+        """`budget`: false alarms a month that all budgeted detectors may give together; it is told with alerts."""
         self._monitor = monitor
+        self._budget = budget
         self.values = tuple(values)
         self._named = dict(zip(monitor.split_by, values, strict=True))
-        self._checks = _checks(monitor, cooldown_ms, state)
+        self._checks = checks(monitor, cooldown_ms, state)
         state = state or {}
         self._history = History(state.get("history"))
         self._delays: deque[int] = deque(state.get("delays", ()), _DELAYS)
@@ -81,10 +63,7 @@ class Segment:
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON, from which a segment goes on exactly."""
         return {
-            "checks": [
-                {"check": each.about, "state": each.instance.snapshot(), "episode": each.episode.snapshot()}
-                for each in self._checks
-            ],
+            "checks": [each.snapshot() for each in self._checks],
             "history": self._history.snapshot(),
             "delays": list(self._delays),
             "settled": "".join(map(str, self._settled)),
@@ -94,8 +73,11 @@ class Segment:
             "disagreement": self._disagreement.snapshot(),
         }
 
-    def step(self, rows: Outcomes) -> list[tuple[int, Alert]]:
-        """Take released outcomes; each alert comes with the place of the row that set it off."""
+    def step(self, rows: Outcomes, given: NDArray[np.float64] | None = None) -> list[tuple[int, Alert]]:
+        """Take released outcomes; each alert comes with the place of the row that set it off.
+
+        `given`: the budget of false alarms that has flowed by each row, for a monitor that has a budgeted detector.
+        """
         self.is_changed = True
         labelled = np.flatnonzero(rows.label_offset >= 0)
         monitor = self._monitor
@@ -113,7 +95,7 @@ class Segment:
             alerts.append((place, self._disagreement_alert(rows, place, status)))
         places, fed = labelled[usable], values[usable]
         times = rows.time[places]
-        queue = self._signals(times, fed)
+        queue = self._signals(times, fed, np.zeros(len(fed)) if given is None else given[places])
         absorbed_rows = absorbed_fed = 0
         while queue:
             each = heapq.heappop(queue)
@@ -127,30 +109,22 @@ class Segment:
         self._absorb(rows, absorbed_rows, len(rows), places, fed, absorbed_fed, len(fed))
         return sorted(alerts, key=lambda pair: pair[0])
 
-    def _signals(self, times: NDArray[np.int64], fed: NDArray[np.float64]) -> list[_Signal]:
-        queue: list[_Signal] = []
-        for number, check in enumerate(self._checks):
-            if isinstance(check.instance, Threshold):
-                for crossing in check.instance.update(times, fed):
-                    direction = Direction.WORSE if crossing.alarm else Direction.BETTER
-                    mean = Mean(crossing.count, float(crossing.mismatches))
-                    queue.append(_Signal(crossing.index, number, crossing.alarm, direction, mean))
-            else:
-                queue += [_Signal(drift.index, number, True, drift.direction) for drift in check.instance.update(fed)]
+    def _signals(self, times: NDArray[np.int64], fed: NDArray[np.float64], given: NDArray[np.float64]) -> list[Signal]:
+        queue = [each for number, check in enumerate(self._checks) for each in check.signals(number, times, fed, given)]
         heapq.heapify(queue)
         for number in range(len(self._checks)):
             self._wake(queue, number, -1, times)
         return queue
 
-    def _wake(self, queue: list[_Signal], number: int, after: int, times: NDArray[np.int64]) -> None:
+    def _wake(self, queue: list[Signal], number: int, after: int, times: NDArray[np.int64]) -> None:
         """Look again at muted trouble when its cooldown is over."""
         check = self._checks[number]
         if check.episode.muted and check.episode.closed_ms is not None:
             place = int(np.searchsorted(times, check.episode.closed_ms + check.cooldown_ms))
             if after < place < len(times):
-                heapq.heappush(queue, _Signal(place, number, True, Direction.WORSE, is_wake=True))
+                heapq.heappush(queue, Signal(place, number, True, Direction.WORSE, is_wake=True))
 
-    def _decide(self, each: _Signal, rows: Outcomes, place: int) -> Alert | None:
+    def _decide(self, each: Signal, rows: Outcomes, place: int) -> Alert | None:
         check = self._checks[each.check]
         episode = check.episode
         if each.is_wake and not episode.muted:
@@ -171,6 +145,7 @@ class Segment:
         alert.kind = "mismatch_drift" if self._monitor.loss is Loss.MISMATCH else "loss_drift"
         alert.severity = "info" if is_notice else self._monitor.severity
         alert.direction = each.direction
+        alert.guarantee = check.guarantee(self._budget)
         self._evidence(alert, each.mean, since_ms)
         if status is Status.RAISED:
             alert.episode = alert.id
@@ -180,8 +155,9 @@ class Segment:
             alert.absorbed, episode.absorbed = episode.absorbed, 0
         if status is Status.RESOLVED:
             alert.duration_ms = time_ms - episode.raised_ms
+            alert.look_first = [] if each.note is None else [each.note]
             episode.id = None
-        elif each.is_alarm:
+        elif each.is_alarm and check.forgets:
             episode.since_ms = time_ms
         return alert
 
@@ -213,7 +189,8 @@ class Segment:
         settled = len(self._settled)
         alert.labels = {
             "coverage": round(sum(self._settled) / settled, 6) if settled else None,
-            "delay_median_s": median_low(self._delays) / 1000 if self._delays else None,
+            # In cohorts all outcomes come as late.
+            "delay_median_s": median_low(self._delays) / 1000 if self._delays and not self._monitor.cohorts else None,
         }
         if alert.status is Status.RESOLVED or alert.direction is Direction.BETTER:
             return
@@ -229,9 +206,9 @@ class Segment:
             )
 
     def _level(self, mean: Mean) -> dict[str, Any] | None:
-        if mean.count == 0 or not is_binary(self._monitor.loss):
+        if mean.count == 0 or not is_bounded(self._monitor.loss):
             return rate_of(mean, None)
-        return rate_of(mean, interval(round(mean.total), mean.count))
+        return rate_of(mean, anytime_band(min(mean.total, float(mean.count)), mean.count))
 
     def _absorb(
         self,
@@ -300,23 +277,6 @@ class Segment:
         if status is Status.RESOLVED:
             self._disagreement.id = None
         return alert
-
-
-def _checks(monitor: Monitor, cooldown_ms: int, state: dict[str, Any] | None) -> list[_Check]:
-    """The monitor's checks; each goes on from the state of the same check, if there is one."""
-    known = {repr(each["check"]): each for each in (state or {}).get("checks", ())}
-    checks = []
-    settings: list[Any] = [*([monitor.threshold] if monitor.threshold else []), *monitor.detectors]
-    for each in settings:
-        about = each.model_dump(mode="json", exclude_none=True)
-        is_threshold = each is monitor.threshold
-        about = {"type": "threshold", **about} if is_threshold else about
-        found = known.get(repr(about))
-        old = found["state"] if found else None
-        instance = Threshold(each, old) if is_threshold else build(each, old)
-        cooldown = each.cooldown if is_threshold else cooldown_ms
-        checks.append(_Check(about, cooldown, instance, Episode(**found["episode"]) if found else Episode()))
-    return checks
 
 
 def _text(value: object) -> str | None:

@@ -61,6 +61,18 @@ class Pane:
         return np.array(self.slots[start:], np.int32)
 
 
+def pane_width_ms(horizon_ms: int) -> int:
+    """How much event time a pane holds."""
+    return max(1, horizon_ms // 64)
+
+
+def pane_ends(times_ms: Ints, horizon_ms: int) -> Ints:
+    """Where the panes end that these times are in."""
+    width_ms = pane_width_ms(horizon_ms)
+    ends: Ints = (times_ms // width_ms + 1) * width_ms
+    return ends
+
+
 class Side:
     """The remembered records of one partition, as columns addressed by slot.
 
@@ -72,7 +84,7 @@ class Side:
         self.reach_ms = reach_ms
         self.horizon_ms = horizon_ms
         self.disorder_ms = disorder_ms
-        self.pane_ms = max(1, horizon_ms // 64)
+        self.pane_ms = pane_width_ms(horizon_ms)
         self.clock_ms = NEVER
         self.waiting_count = 0
         self.held_bytes = 0

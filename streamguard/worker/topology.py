@@ -180,6 +180,8 @@ def derive(config: Config, source_count: int, target_count: int) -> Topology:
         predictions_topic=config.predictions.topic,
         labels_topic=config.labels.topic,
         cooldown_ms=config.alerts.cooldown_ms,
+        budget_per_month=config.budget.false_alarms_per_month,
+        reach_ms=(join.before_ms + join.after_ms, join.after_ms),
         alert_source=f"streamguard/{config.log.group}",
     )
     return Topology(config, source_count, target_count, settings, monitoring)

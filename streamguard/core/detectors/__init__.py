@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from streamguard.core.detectors.interface import Detector, Direction, Drift
 from streamguard.core.detectors.settings import (
     AdwinSettings,
+    BudgetedSettings,
     DdmSettings,
     DetectorSettings,
     EddmSettings,
@@ -27,6 +28,7 @@ from streamguard.core.detectors.settings import (
 __all__ = [
     "TYPES",
     "AdwinSettings",
+    "BudgetedSettings",
     "DdmSettings",
     "Detector",
     "DetectorSettings",

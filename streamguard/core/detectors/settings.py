@@ -8,8 +8,12 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from streamguard.core.durations import DurationMs, parse_duration_ms
 from streamguard.core.losses import Needs
+from streamguard.core.threshold import WindowSetting
 
+_TWO_WEEKS_MS = 14 * 86_400_000
+_SAMPLES_MIN = 100
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Values = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -20,6 +24,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
     needs: ClassVar[Needs]
     """Which losses the detector is defined for."""
+
+    @property
+    def takes(self) -> Needs:
+        """Which losses it may be given, with these settings."""
+        return self.needs
 
 
 class AdwinSettings(Settings):
@@ -145,8 +154,70 @@ class FhddmSettings(Settings):
         return self
 
 
+class BudgetedSettings(Settings):
+    """A rise of the mean loss above what a baseline showed, at no more false alarms than the budget gives."""
+
+    needs: ClassVar[Needs] = Needs.BOUNDED
+    type: Literal["budgeted"] = "budgeted"
+    direction: Literal["worse", "better", "both"] = "worse"
+    """Watch for losses that grow, that shrink, or both. A shrinking is a notice, and then the new baseline."""
+    baseline: WindowSetting = "14d"
+    """From how long, in event time ("14d"), or how many outcomes (5000), what is usual is learnt."""
+    baseline_samples: int = Field(default=1000, ge=_SAMPLES_MIN, le=100_000_000)
+    """Where `baseline` is a duration: at least so many outcomes."""
+    tolerated_rate: float | None = Field(default=None, gt=0, lt=1)
+    """The mean loss that is nothing wrong, as a fraction. Null: the upper bound of the baseline's."""
+    tolerance: float = Field(default=0.0, ge=0, lt=1)
+    """How far above the baseline's bound is nothing wrong either, as a fraction."""
+    season: Literal["hour_of_week", "none"] = "hour_of_week"
+    """What is usual differs by the hour of the week (UTC); that takes two weeks to learn. With `none` it is the same at
+    all hours, which finds more and sooner, and where it is not true alarms in vain."""
+    accept_after: DurationMs | None = 604_800_000
+    """After trouble of this long its level is taken for the new baseline. Null: never."""
+    loss_max: float | None = Field(default=None, gt=0)
+    """Losses are divided by this, and larger ones count as 1; `tolerated_rate` and `tolerance` are of the quotient. For
+    losses that are not between 0 and 1 by themselves."""
+
+    @property
+    def takes(self) -> Needs:
+        return self.needs if self.loss_max is None else Needs.ANY
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.baseline_count < _SAMPLES_MIN:
+            raise ValueError(f"baseline must be {_SAMPLES_MIN} outcomes at least, got {self.baseline}")
+        if self.season == "none":
+            return self
+        way_out = "or set season: none, if the rate is the same at all hours"
+        if self.baseline_ms < _TWO_WEEKS_MS:
+            raise ValueError(
+                f"baseline must be 14d or more to learn the hours of the week, got {self.baseline}; {way_out}"
+            )
+        if self.tolerated_rate is not None:
+            raise ValueError(f"tolerated_rate is one for all hours: leave it out, {way_out}")
+        if self.direction != "worse":
+            raise ValueError(f"direction {self.direction} does not go with a season: set worse, {way_out}")
+        return self
+
+    @property
+    def is_seasonal(self) -> bool:
+        """Whether each hour of the week has a rate of its own."""
+        return self.season == "hour_of_week"
+
+    @property
+    def baseline_ms(self) -> int:
+        """Its least length in event time."""
+        return 0 if isinstance(self.baseline, int) else parse_duration_ms(self.baseline)
+
+    @property
+    def baseline_count(self) -> int:
+        """Its least number of outcomes."""
+        return self.baseline if isinstance(self.baseline, int) else self.baseline_samples
+
+
 DetectorSettings = Annotated[
-    AdwinSettings
+    BudgetedSettings
+    | AdwinSettings
     | KswinSettings
     | PageHinkleySettings
     | DdmSettings

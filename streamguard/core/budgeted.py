@@ -1,0 +1,304 @@
+"""The budgeted detector: a change of the mean loss, at no more false alarms than it is given.
+
+Theory of operation. Nothing is wrong as long as each loss, or block of losses, has a mean of p0 at most, given
+the past. A bet of a on a rise multiplies what was staked by 1 + a (x - p0), which is 1 at most on average. Before
+each block the stake w that the budget gives for the time since the last is added, so that the evidence becomes
+M = (M + w) (1 + a (x - p0)), averaged over twelve a's, each best for a rise of another size. At M >= 1 it alarms,
+and M begins at 0: so 1 is taken from M for each alarm, on average no more was ever put in than the stakes, and the
+number of false alarms until any time is, on average, at most the budget that has flowed by then. That holds for
+any number of streams together, however they depend on each other.
+
+Source: Shin, Ramdas & Rinaldo, "E-detectors: a nonparametric framework for sequential change detection", 2022
+(arXiv 2203.03532; the Shiryaev-Roberts e-detector), with stakes that follow the clock instead of the count.
+
+p0 is declared, or it is the upper bound of the rate over a baseline (core/baseline.py). While that is learnt nothing is
+spent, and the chance that the bound is wrong is what the budget gave meanwhile. Trouble is over when a detector of
+the same kind, with the same stakes, finds the rate below the middle between p0 and the mean since the alarm.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamguard.core.baseline import UNIT, Baseline, Learnt, hours_of_week, quanta
+from streamguard.core.detectors.interface import Direction, admitted
+from streamguard.core.detectors.settings import BudgetedSettings
+
+_VERSION = 1
+# How many times the odds of a loss the rises are that are betted on: 12 of them, from 1.15 to 20.
+_ODDS: list[float] = [1.15 * (20 / 1.15) ** (number / 11) for number in range(12)]
+# A bet of all would never come back after one loss of 0.
+_STAKE_MAX = 0.95
+# After a long silence a single loss would be an alarm.
+_GIVEN_MAX = 0.01
+
+_PRIOR_LOSSES = 200
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was noticed with the loss at `index` of the arrays given.
+
+    `is_alarm`: there is trouble, maybe once more; else it is over, or is accepted as the new level.
+    """
+
+    index: int
+    is_alarm: bool
+    direction: Direction
+    is_accepted: bool = False
+
+
+class _Bets:
+    """Evidence that a mean is above `level`, for each size of rise."""
+
+    def __init__(self, level: float, variance: float, block: int, evidence: Sequence[float] = ()) -> None:
+        """`variance`: of a loss, in the long run: that of a block's mean times its size."""
+        self.level = min(max(math.ceil(level * UNIT), 1), UNIT - 1)
+        rate = self.level / UNIT
+        odds = rate / (1 - rate)
+        rises = [each * odds / (1 + each * odds) - rate for each in _ODDS]
+        self._bets = [min(rise * block / variance, _STAKE_MAX / rate) for rise in rises]
+        self.evidence = list(evidence) or [0.0] * len(rises)
+
+    def take(self, excess: float, stake: float) -> bool:
+        """Take a block's mean less the level that it may have; returns whether that is an alarm."""
+        pairs = zip(self.evidence, self._bets, strict=True)
+        self.evidence = [(had + stake) * (1.0 + bet * excess) for had, bet in pairs]
+        return math.fsum(self.evidence) >= len(self.evidence)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.evidence = [0.0] * len(self.evidence)
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """A rise that was alarmed, and the evidence that it is over."""
+
+    since_ms: int
+    bets: _Bets
+    blocks: int
+    excess: int = 0
+    """By how much the losses since were above their level, all together, in `UNIT`s."""
+
+    def middle(self, whole: int) -> float:
+        """Half of how far the rate is above its level; where little is known yet, less."""
+        return self.excess / whole / self.blocks / 2
+
+    def take(self, excess: int, whole: int, stake: float) -> bool:
+        """Take a block of losses that have sums of `whole` at most; returns whether the rise is over."""
+        is_over = self.bets.take(max(0.0, self.middle(whole)) - excess / whole, stake)
+        self.blocks += 1
+        self.excess += excess
+        return is_over
+
+
+class Budgeted:
+    """The detector over one stream of losses in [0, 1], in order of event time.
+
+    How the stream is cut into calls changes nothing, nor does a snapshot and restore in between. The state is
+    below 1 kB, with a season 2 kB.
+
+    >>> detector = Budgeted(BudgetedSettings(baseline=1000, season="none"))
+    >>> losses = np.repeat([0.0, 1.0], 1000)
+    >>> [each.index for each in detector.update(np.arange(2000), losses, np.arange(2000) / 1e6)][:1]
+    [1002]
+    """
+
+    def __init__(self, settings: BudgetedSettings, state: Mapping[str, Any] | None = None) -> None:
+        """Start anew, or from a snapshot; ValueError where that is of another version."""
+        self._settings = settings
+        self._directions = {"worse": [Direction.WORSE], "better": [Direction.BETTER]}.get(
+            settings.direction, [Direction.WORSE, Direction.BETTER]
+        )
+        self._learn_anew()
+        if state is not None:
+            self._restore(state)
+
+    @property
+    def learnt(self) -> Learnt | None:
+        """The baseline; None while it is learnt."""
+        return self._learnt
+
+    @property
+    def doubt(self) -> str | None:
+        """Why false alarms are not bounded by the budget; None: they are."""
+        return "the baseline is still being learnt" if self._learnt is None else self._learnt.doubt
+
+    def update(self, times_ms: Ints, losses: Floats, given: Floats) -> list[Finding]:
+        """Take losses, with their event times and the budget that has flowed by each, in false alarms.
+
+        Raises ValueError, and takes none, where a loss is outside [0, 1].
+        """
+        if self._settings.loss_max is not None:
+            losses = np.minimum(losses / self._settings.loss_max, 1.0)
+        admitted(losses, self._settings.needs)
+        taken, findings, start = quanta(losses), list[Finding](), 0
+        while start < len(taken):
+            rest = times_ms[start:], taken[start:], given[start:]
+            if self._learnt is None:
+                start += self._learn(*rest)
+            else:
+                count, found = self._watch(self._learnt, *rest)
+                findings += [replace(each, index=start + each.index) for each in found]
+                start += count
+        return findings
+
+    # How it learns.
+
+    def _learn_anew(self) -> None:
+        self._baseline = Baseline(seasonal=self._settings.is_seasonal)
+        self._learnt: Learnt | None = None
+        self._bets: dict[Direction, _Bets] = {}
+        self._trouble: _Trouble | None = None
+
+    def _learn(self, times_ms: Ints, losses: Ints, given: Floats) -> int:
+        """Take losses as far as the baseline goes; returns how many."""
+        baseline, settings = self._baseline, self._settings
+        if baseline.start_ms is None:
+            baseline.start_ms, baseline.given = int(times_ms[0]), float(given[0])
+        by_time = int(np.searchsorted(times_ms, baseline.start_ms + settings.baseline_ms))
+        count = max(settings.baseline_count - baseline.count, by_time + 1)
+        baseline.add(times_ms[:count], losses[:count])
+        if count <= len(losses):
+            self._begin(baseline.learnt(float(given[count - 1])), float(given[count - 1]))
+        return min(count, len(losses))
+
+    def _begin(self, learnt: Learnt, given: float) -> None:
+        """Watch, from what was learnt on."""
+        self._baseline = Baseline(seasonal=False)
+        self._learnt, self._given = learnt, given
+        self._filled = self._sum = self._level = 0
+        self._bets = {each: self._bets_on(learnt, each) for each in self._directions}
+
+    def _bets_on(self, learnt: Learnt, direction: Direction, evidence: Sequence[float] = ()) -> _Bets:
+        settings = self._settings
+        if direction is Direction.BETTER:
+            lowest = max(0.0, learnt.lower - settings.tolerance)
+            return _Bets(1 - lowest, _variance(learnt, lowest), learnt.block, evidence)
+        highest = settings.tolerated_rate
+        if highest is None:
+            top = learnt.upper if learnt.season is None else max(learnt.season) / UNIT
+            highest = min(1.0, top + settings.tolerance)
+        return _Bets(highest, _variance(learnt, highest), learnt.block, evidence)
+
+    # How it watches.
+
+    def _watch(self, learnt: Learnt, times_ms: Ints, losses: Ints, given: Floats) -> tuple[int, list[Finding]]:
+        """Take losses block by block, until a baseline is to be learnt anew; returns how many, and what was found."""
+        block, found = learnt.block, list[Finding]()
+        sums, levels = _running(losses), _running(self._levels(learnt, times_ms))
+        ends = np.arange(block - self._filled, len(losses) + 1, block)
+        bounds = np.concatenate(([0], ends))
+        block_sums, block_levels = np.diff(sums[bounds]), np.diff(levels[bounds])
+        if len(ends):
+            block_sums[0] += self._sum
+            block_levels[0] += self._level
+            self._filled = self._sum = self._level = 0
+        columns = (each.tolist() for each in (ends, block_sums, block_levels, given[ends - 1], times_ms[ends - 1]))
+        for end, total, level, now, time_ms in zip(*columns, strict=True):
+            stake, self._given = min(now - self._given, _GIVEN_MAX), now
+            what = self._judge(learnt, total, level, stake / len(self._directions), time_ms)
+            if what is not None:
+                found.append(Finding(end - 1, *what))
+                if self._learnt is None:
+                    return end, found
+        rest = int(bounds[-1])
+        self._filled += len(losses) - rest
+        self._sum += int(sums[-1] - sums[rest])
+        self._level += int(levels[-1] - levels[rest])
+        return len(losses), found
+
+    def _levels(self, learnt: Learnt, times_ms: Ints) -> Ints:
+        """What each loss may be on average, in `UNIT`s."""
+        if learnt.season is None:
+            worse = self._bets.get(Direction.WORSE)
+            return np.full(len(times_ms), 0 if worse is None else worse.level)
+        bounds = np.array(learnt.season) + math.ceil(self._settings.tolerance * UNIT)
+        levels: Ints = np.minimum(bounds, UNIT - 1)[hours_of_week(times_ms)]
+        return levels
+
+    def _judge(
+        self, learnt: Learnt, total: int, level: int, stake: float, time_ms: int
+    ) -> tuple[bool, Direction, bool] | None:
+        """What a block of losses of this sum says, where they may have sums of `level`."""
+        whole = learnt.block * UNIT
+        trouble = self._trouble
+        if trouble is not None:
+            accept_ms = self._settings.accept_after
+            if accept_ms is not None and time_ms - trouble.since_ms >= accept_ms:
+                self._learn_anew()
+                return False, Direction.BETTER, True
+            if trouble.take(total - level, whole, stake):
+                self._trouble = None
+                self._bets[Direction.WORSE].clear()
+                return False, Direction.BETTER, False
+        worse, better = self._bets.get(Direction.WORSE), self._bets.get(Direction.BETTER)
+        if worse is not None and worse.take((total - level) / whole, stake):
+            worse.clear()
+            if trouble is None:
+                self._trouble = _Trouble(time_ms, self._recovery(learnt, worse.level), _prior(learnt))
+            return True, Direction.WORSE, False
+        if better is not None and trouble is None:
+            least = UNIT - better.level
+            if better.take(least / UNIT - total / whole, stake):
+                self._learn_anew()
+                return True, Direction.BETTER, False
+        return None
+
+    def _recovery(self, learnt: Learnt, level: int, evidence: Sequence[float] = ()) -> _Bets:
+        """Bets on a fall; whatever the level that it is taken from, none is of more than there is."""
+        return _Bets(1 - level / UNIT, _variance(learnt, level / UNIT), learnt.block, evidence)
+
+    # How it is kept.
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain JSON."""
+        state: dict[str, Any] = {"type": "budgeted", "version": _VERSION}
+        if self._learnt is None:
+            return {**state, "baseline": self._baseline.snapshot()}
+        trouble = self._trouble
+        return {
+            **state,
+            "learnt": asdict(self._learnt),
+            "given": self._given,
+            "block": [self._filled, self._sum, self._level],
+            "evidence": {direction.value: bets.evidence for direction, bets in self._bets.items()},
+            "trouble": trouble and [trouble.since_ms, trouble.bets.evidence, trouble.blocks, trouble.excess],
+        }
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        if (state.get("type"), state.get("version")) != ("budgeted", _VERSION):
+            raise ValueError(f"state of budgeted, version {_VERSION}, expected, got {state.get('version')!r}")
+        if "baseline" in state:
+            self._baseline = Baseline.restored(state["baseline"], seasonal=self._settings.is_seasonal)
+            return
+        learnt = Learnt(**state["learnt"])
+        self._begin(learnt, state["given"])
+        self._filled, self._sum, self._level = state["block"]
+        self._bets = {each: self._bets_on(learnt, each, state["evidence"][each.value]) for each in self._directions}
+        if state["trouble"] is not None:
+            since_ms, evidence, blocks, excess = state["trouble"]
+            level = self._bets[Direction.WORSE].level
+            self._trouble = _Trouble(since_ms, self._recovery(learnt, level, evidence), blocks, excess)
+
+
+def _running(values: Ints) -> Ints:
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(values)))
+
+
+def _prior(learnt: Learnt) -> int:
+    """How many blocks without any rise are counted with those after an alarm: what set that off was partly chance."""
+    return max(1, _PRIOR_LOSSES // learnt.block)
+
+
+def _variance(learnt: Learnt, rate: float) -> float:
+    """Of a single loss in the long run, at this rate."""
+    return max(learnt.design * rate * (1 - rate), 1e-9)
