@@ -32,6 +32,7 @@ LAYERS = [
         "streamguard.core.checks",
         "streamguard.core.codec",
         "streamguard.core.cold",
+        "streamguard.core.confusion",
         "streamguard.core.fields",
         "streamguard.core.frozen",
         "streamguard.core.history",

@@ -71,6 +71,7 @@ class Alert:
     after: dict[str, Any] | None = None
     labels: dict[str, Any] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
+    classes: list[dict[str, Any]] = field(default_factory=list)
     look_first: list[str] = field(default_factory=list)
     guarantee: str | None = None
     absorbed: int = 0
@@ -105,6 +106,7 @@ class Alert:
             "after": self.after,
             "labels": self.labels,
             "examples": self.examples,
+            "classes": self.classes,
             "look_first": self.look_first,
             "absorbed": self.absorbed,
             "duration_s": None if self.duration_ms is None else self.duration_ms / 1000,

@@ -15,7 +15,7 @@ from streamguard.core.outcomes import OutcomeRecord, Outcomes
 from streamguard.errors import UnusableError
 
 _IDLE = 1 << 62
-_PIECE_ROWS = 32_768
+_PIECE_ROWS = 131_072
 
 
 @dataclass(slots=True)

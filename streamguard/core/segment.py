@@ -1,7 +1,7 @@
 """One monitored stream: the outcomes of one monitor and one combination of the fields it splits by."""
 
 import heapq
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from statistics import median_low
 from typing import Any
@@ -13,6 +13,7 @@ from streamguard.config import Monitor
 from streamguard.core.alerts import Alert, Episode, Status, rate_of, signal
 from streamguard.core.bands import anytime_band
 from streamguard.core.checks import Signal, checks
+from streamguard.core.confusion import Confusion
 from streamguard.core.detectors import Direction
 from streamguard.core.history import History, Mean
 from streamguard.core.losses import Loss, is_binary, is_bounded, losses
@@ -20,12 +21,9 @@ from streamguard.core.outcomes import Outcomes
 
 _DELAYS = 255
 _SETTLED = 1000
-_MISMATCHES = 50
 _EXAMPLES = 5
 # So many pairs whose types differ, and none that agrees, is a setting that is wrong, not a model.
 _DISAGREEMENTS = 50
-# Below this share one kind of mismatch is no lead.
-_SALIENT = 0.6
 _SIGNS = {Direction.WORSE: 1, Direction.BETTER: -1, Direction.UNKNOWN: 0}
 
 
@@ -54,7 +52,7 @@ class Segment:
         self._history = History(state.get("history"))
         self._delays: deque[int] = deque(state.get("delays", ()), _DELAYS)
         self._settled: deque[int] = deque(map(int, state.get("settled", "")), _SETTLED)
-        self._mismatches: deque[list[Any]] = deque(state.get("mismatches", ()), _MISMATCHES)
+        self._confusion = Confusion(state.get("confusion"))
         self._has_agreed: bool = state.get("has_agreed", False)
         self._disagreed: int = state.get("disagreed", 0)
         self._disagreement = Episode(**state.get("disagreement", {}))
@@ -67,7 +65,7 @@ class Segment:
             "history": self._history.snapshot(),
             "delays": list(self._delays),
             "settled": "".join(map(str, self._settled)),
-            "mismatches": list(self._mismatches),
+            "confusion": self._confusion.snapshot(),
             "has_agreed": self._has_agreed,
             "disagreed": self._disagreed,
             "disagreement": self._disagreement.snapshot(),
@@ -194,16 +192,10 @@ class Segment:
         }
         if alert.status is Status.RESOLVED or alert.direction is Direction.BETTER:
             return
-        recent = list(self._mismatches)
-        alert.examples = [each[0] for each in recent[-_EXAMPLES:]]
-        if recent and is_binary(self._monitor.loss):
-            pairs = Counter((repr(each[1]), repr(each[2])) for each in recent)
-            (predicted, label), count = min(pairs.items(), key=lambda item: (-item[1], item[0]))
-            alert.look_first = (
-                []
-                if count < _SALIENT * len(recent)
-                else [f"{count} of the last {len(recent)} mismatches were predicted {predicted}, labelled {label}"]
-            )
+        alert.examples = self._confusion.examples(_EXAMPLES)
+        if is_binary(self._monitor.loss):
+            alert.classes = self._confusion.classes()
+            alert.look_first = [_told(each) for each in alert.classes]
 
     def _level(self, mean: Mean) -> dict[str, Any] | None:
         if mean.count == 0 or not is_bounded(self._monitor.loss):
@@ -227,8 +219,13 @@ class Segment:
         self._delays.extend(delays[-_DELAYS:].tolist())
         part, part_places = fed[fed_start:fed_end], places[fed_start:fed_end]
         self._history.add(rows.time[part_places].tolist(), part.tolist())
-        for place in part_places[part > 0][-_MISMATCHES:].tolist():
-            self._mismatches.append([rows.id[place], rows.prediction[place], rows.label[place]])
+        mistakes = np.flatnonzero(part > 0)
+        if not is_binary(self._monitor.loss):
+            # Nearly all; they have no classes, and a few are examples enough.
+            mistakes = mistakes[-_EXAMPLES:]
+        wrong = part_places[mistakes]
+        columns = (each.tolist() for each in (mistakes, rows.id[wrong], rows.prediction[wrong], rows.label[wrong]))
+        self._confusion.add(len(part), zip(*columns, strict=True))
 
     def _agree(self, comparable: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], list[tuple[int, Status]]]:
         """Which rows have a loss to feed, and where it shows that the types of the two sides never agree.
@@ -277,6 +274,14 @@ class Segment:
         if status is Status.RESOLVED:
             self._disagreement.id = None
         return alert
+
+
+def _told(each: dict[str, Any]) -> str:
+    before = "" if each["before"] is None else f"{each['before']:.1%} -> "
+    return (
+        f"{each['share']:.0%} of it: predicted {each['predicted']}, labelled {each['labelled']}"
+        f" ({before}{each['after']:.1%} of the outcomes)"
+    )
 
 
 def _text(value: object) -> str | None:

@@ -65,7 +65,7 @@ def test_an_alert_tells_the_level_before_and_after() -> None:
     assert 0 < low < 0.625 < high < 1
     assert alert.labels == {"coverage": round(68 / 69, 6), "delay_median_s": 1.5}
     assert alert.examples == ["r64", "r65", "r66", "r67", "r68"]
-    assert alert.look_first == ["5 of the last 5 mismatches were predicted 'yes', labelled 'no'"]
+    assert alert.look_first == ["100% of it: predicted 'yes', labelled 'no' (0.0% -> 100.0% of the outcomes)"]
 
 
 def test_hysteresis_keeps_a_hovering_share_quiet() -> None:
