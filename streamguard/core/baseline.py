@@ -81,6 +81,7 @@ class Scale:
 class Learnt:
     """What a baseline says. Rates are mean losses; times in epoch ms."""
 
+    start_ms: int
     count: int
     rate: float
     lower: float
@@ -147,7 +148,7 @@ class Baseline:
         season = self._season(z, design) if self.seasonal else None
         if doubt is None and season is not None and min(self.counts) == 0:
             doubt = "the baseline has no outcome in some hour of the week"
-        return Learnt(self.count, rate, lower, upper, chance, 1 << number, design, doubt, season)
+        return Learnt(self.start_ms or 0, self.count, rate, lower, upper, chance, 1 << number, design, doubt, season)
 
     def _block(self) -> tuple[int, str | None]:
         known = [number for number, scale in enumerate(self.scales) if scale.blocks >= _BLOCKS_MIN]

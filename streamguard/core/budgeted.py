@@ -115,6 +115,7 @@ class Budgeted:
     def __init__(self, settings: BudgetedSettings, state: Mapping[str, Any] | None = None) -> None:
         """Start anew, or from a snapshot; ValueError where that is of another version."""
         self._settings = settings
+        self._changes_ms = settings.rebaseline_ms
         self._directions = {"worse": [Direction.WORSE], "better": [Direction.BETTER]}.get(
             settings.direction, [Direction.WORSE, Direction.BETTER]
         )
@@ -142,7 +143,13 @@ class Budgeted:
         admitted(losses, self._settings.needs)
         taken, findings, start = quanta(losses), list[Finding](), 0
         while start < len(taken):
-            rest = times_ms[start:], taken[start:], given[start:]
+            end = start + self._before_change(times_ms[start:])
+            if end == start:
+                if self._trouble is not None:
+                    findings.append(Finding(start, is_alarm=False, direction=Direction.BETTER, is_accepted=True))
+                self._learn_anew()
+                continue
+            rest = times_ms[start:end], taken[start:end], given[start:end]
             if self._learnt is None:
                 start += self._learn(*rest)
             else:
@@ -152,6 +159,14 @@ class Budgeted:
         return findings
 
     # How it learns.
+
+    def _before_change(self, times_ms: Ints) -> int:
+        """How many come before what is usual is to be learnt anew."""
+        since_ms = self._baseline.start_ms if self._learnt is None else self._learnt.start_ms
+        for change_ms in self._changes_ms:
+            if since_ms is not None and since_ms < change_ms:
+                return int(np.searchsorted(times_ms, change_ms))
+        return len(times_ms)
 
     def _learn_anew(self) -> None:
         self._baseline = Baseline(seasonal=self._settings.is_seasonal)

@@ -107,7 +107,8 @@ def checks(monitor: Monitor, cooldown_ms: int, state: dict[str, Any] | None) -> 
     found = []
     settings: list[Any] = [*([monitor.threshold] if monitor.threshold else []), *monitor.detectors]
     for each in settings:
-        about = each.model_dump(mode="json", exclude_none=True)
+        # The same check goes on when it is told to learn anew.
+        about = each.model_dump(mode="json", exclude_none=True, exclude={"rebaseline_at"})
         is_threshold = each is monitor.threshold
         about = {"type": "threshold", **about} if is_threshold else about
         kept = known.get(repr(about))

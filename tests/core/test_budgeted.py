@@ -143,6 +143,20 @@ def test_a_level_that_lasts_is_accepted() -> None:
     assert not any(each.is_accepted for each in never)
 
 
+def test_what_is_usual_is_learnt_anew_when_told() -> None:
+    """At the first loss from then on: the trouble is over, and the level is no trouble any more."""
+    losses = stretches((0.05, 10_000), (0.12, 30_000), (0.3, 5000))
+    findings = found(losses, accept_after=None, rebaseline_at=("1970-01-03T00:00:00Z",))
+    assert [each.index for each in findings if each.is_accepted] == [20_000]
+    first, second = opened(findings)
+    assert 10_000 < first < 11_000
+    assert second > 40_000
+    # Told of a time before the first loss it does nothing, and of one while it learns it begins again.
+    assert found(losses, rebaseline_at=("1969-01-01T00:00:00Z",)) == found(losses)
+    later = found(losses, rebaseline_at=("1970-01-01T02:00:00Z",))
+    assert opened(later)[0] == pytest.approx(opened(found(losses))[0], abs=300)
+
+
 def test_bounded_losses_are_watched_as_well() -> None:
     """Brier scores move from 0.05 to 0.08; their spread is small, and so is the delay."""
     rng = np.random.default_rng(3)
@@ -165,6 +179,7 @@ def test_losses_of_a_unit_are_scaled() -> None:
     "settings",
     [
         {"direction": "both", "accept_after": "6h"},
+        {"rebaseline_at": ["1970-01-01T23:00:00Z", "1970-01-02T04:00:00Z"]},
         {"tolerated_rate": 0.06},
         {"season": "hour_of_week", "baseline": "14d"},
     ],

@@ -6,7 +6,7 @@ river's settings for warnings are left out: a detector here reports drifts, and 
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from streamguard.core.durations import DurationMs, parse_duration_ms
 from streamguard.core.losses import Needs
@@ -174,6 +174,9 @@ class BudgetedSettings(Settings):
     all hours, which finds more and sooner, and where it is not true alarms in vain."""
     accept_after: DurationMs | None = 604_800_000
     """After trouble of this long its level is taken for the new baseline. Null: never."""
+    rebaseline_at: tuple[AwareDatetime, ...] = ()
+    """Event times (RFC 3339) at which what is usual is learnt anew: to acknowledge trouble whose level is to stay, or
+    after a change that is known. Learning goes on from the first outcome after."""
     loss_max: float | None = Field(default=None, gt=0)
     """Losses are divided by this, and larger ones count as 1; `tolerated_rate` and `tolerance` are of the quotient. For
     losses that are not between 0 and 1 by themselves."""
@@ -198,6 +201,11 @@ class BudgetedSettings(Settings):
         if self.direction != "worse":
             raise ValueError(f"direction {self.direction} does not go with a season: set worse, {way_out}")
         return self
+
+    @property
+    def rebaseline_ms(self) -> list[int]:
+        """`rebaseline_at`, in epoch ms and in order."""
+        return sorted(round(each.timestamp() * 1000) for each in self.rebaseline_at)
 
     @property
     def is_seasonal(self) -> bool:
