@@ -47,6 +47,7 @@ LAYERS = [
         "streamguard.core.panes",
         "streamguard.core.rejected",
         "streamguard.core.segment",
+        "streamguard.core.silence",
         "streamguard.core.skeleton",
         "streamguard.core.spilling",
         "streamguard.core.store",

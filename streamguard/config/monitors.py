@@ -7,7 +7,7 @@ from pydantic import Field as Setting
 from pydantic import ValidationInfo, field_validator
 
 from streamguard.config.base import Problem, Section, refusal
-from streamguard.config.types import Count, FieldPath, Text, Value, with_unit
+from streamguard.config.types import Count, Duration, FieldPath, Text, Value, with_unit
 from streamguard.core.detectors import BudgetedSettings, DetectorSettings
 from streamguard.core.losses import Loss, suits
 from streamguard.core.threshold import ThresholdSettings
@@ -40,6 +40,11 @@ class Monitor(Section):
     """Alert when too many predictions differ from their labels. Null: no such check."""
     detectors: tuple[DetectorSettings, ...] = ()
     """Alert when the losses change."""
+    unlabelled: BudgetedSettings | None = None
+    """Alert when fewer predictions get a label in time than usual. Null: no such check."""
+    no_data_after_ms: Duration | None = Setting(default=None, alias="no_data_after", gt=0)
+    """Alert when a segment has no outcome for so long, in event time, and for twenty times its usual distance. Null: no
+    such check."""
 
     @field_validator("threshold", mode="before")
     @classmethod
@@ -53,7 +58,7 @@ class Monitor(Section):
         return data
 
     def problems(self) -> Iterable[Problem]:
-        if self.threshold is None and not self.detectors:
+        if self.threshold is None and not self.detectors and self.unlabelled is None:
             yield (), f"(monitor {self.name!r}) checks nothing: give it a threshold or a detector"
         if self.threshold is not None and self.loss is not Loss.MISMATCH:
             yield (

@@ -52,6 +52,8 @@ class Finding:
     index: int
     is_alarm: bool
     direction: Direction
+    learnt: Learnt
+    """The baseline that it was compared with."""
     is_accepted: bool = False
 
 
@@ -128,11 +130,6 @@ class Budgeted:
         """The baseline; None while it is learnt."""
         return self._learnt
 
-    @property
-    def doubt(self) -> str | None:
-        """Why false alarms are not bounded by the budget; None: they are."""
-        return "the baseline is still being learnt" if self._learnt is None else self._learnt.doubt
-
     def update(self, times_ms: Ints, losses: Floats, given: Floats) -> list[Finding]:
         """Take losses, with their event times and the budget that has flowed by each, in false alarms.
 
@@ -145,8 +142,8 @@ class Budgeted:
         while start < len(taken):
             end = start + self._before_change(times_ms[start:])
             if end == start:
-                if self._trouble is not None:
-                    findings.append(Finding(start, is_alarm=False, direction=Direction.BETTER, is_accepted=True))
+                if self._trouble is not None and self._learnt is not None:
+                    findings.append(Finding(start, False, Direction.BETTER, self._learnt, is_accepted=True))
                 self._learn_anew()
                 continue
             rest = times_ms[start:end], taken[start:end], given[start:end]
@@ -222,7 +219,8 @@ class Budgeted:
             stake, self._given = min(now - self._given, _GIVEN_MAX), now
             what = self._judge(learnt, total, level, stake / len(self._directions), time_ms)
             if what is not None:
-                found.append(Finding(end - 1, *what))
+                is_alarm, direction, is_accepted = what
+                found.append(Finding(end - 1, is_alarm, direction, learnt, is_accepted))
                 if self._learnt is None:
                     return end, found
         rest = int(bounds[-1])

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from streamguard.config import Monitor
 from streamguard.core.alerts import Episode
+from streamguard.core.baseline import Learnt
 from streamguard.core.budgeted import Budgeted
 from streamguard.core.detectors import BudgetedSettings, Detector, Direction, build
 from streamguard.core.history import Mean
-from streamguard.core.threshold import Threshold
+from streamguard.core.threshold import Threshold, ThresholdSettings
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -20,9 +21,21 @@ Floats = NDArray[np.float64]
 _DOUBLINGS_MAX = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What a check is given of some rows: columns of equal length."""
+
+    places: NDArray[np.intp]
+    """Of the rows."""
+    times_ms: Ints
+    losses: Floats
+    given: Floats
+    """The budget that has flowed by each, in false alarms."""
+
+
 @dataclass(order=True, frozen=True, slots=True)
 class Signal:
-    """A check has something to say; `mean` is its window's own level, where it has a window."""
+    """A check has something to say with the row at `place`; `mean` is its window's own level, where it has a window."""
 
     place: int
     check: int
@@ -30,6 +43,8 @@ class Signal:
     direction: Direction
     mean: Mean | None = field(default=None, compare=False)
     is_wake: bool = False
+    learnt: Learnt | None = field(default=None, compare=False)
+    """What a budgeted detector compared with."""
     note: str | None = field(default=None, compare=False)
 
 
@@ -41,7 +56,11 @@ class Check:
     settings: Any
     instance: Threshold | Detector | Budgeted
     episode: Episode
+    of_labels: bool
+    """Whether it watches which predictions get a label, and not how right they are."""
     _cooldown_ms: int
+    _doubt: str | None = None
+    """Of what was told last: trouble that was muted is told later."""
 
     @property
     def cooldown_ms(self) -> int:
@@ -58,68 +77,79 @@ class Check:
         """Whether each alarm is of a change since the last; a budgeted detector compares with its baseline."""
         return not isinstance(self.instance, Budgeted)
 
-    def signals(self, number: int, times_ms: Ints, losses: Floats, given: Floats) -> list[Signal]:
-        """What it notices in these losses; `given` is the budget that has flowed by each."""
-        instance = self.instance
+    def signals(self, number: int, feed: Feed) -> list[Signal]:
+        """What it notices."""
+        instance, places = self.instance, feed.places
         if isinstance(instance, Threshold):
             return [
                 Signal(
-                    each.index,
+                    int(places[each.index]),
                     number,
                     each.alarm,
                     Direction.WORSE if each.alarm else Direction.BETTER,
                     Mean(each.count, float(each.mismatches)),
                 )
-                for each in instance.update(times_ms, losses)
+                for each in instance.update(feed.times_ms, feed.losses)
             ]
         if isinstance(instance, Budgeted):
             return [
                 Signal(
-                    each.index,
+                    int(places[each.index]),
                     number,
                     each.is_alarm,
                     each.direction,
+                    learnt=each.learnt,
                     note="the level was accepted as the new baseline" if each.is_accepted else None,
                 )
-                for each in instance.update(times_ms, losses, given)
+                for each in instance.update(feed.times_ms, feed.losses, feed.given)
             ]
-        return [Signal(drift.index, number, True, drift.direction) for drift in instance.update(losses)]
+        return [
+            Signal(int(places[drift.index]), number, True, drift.direction) for drift in instance.update(feed.losses)
+        ]
 
-    def guarantee(self, per_month: float) -> str:
-        """What its alarms can be trusted for, where all budgeted detectors together may err so often."""
+    def guarantee(self, each: Signal, per_month: float) -> str:
+        """What this can be trusted for, where all budgeted detectors together may err so often."""
         if not isinstance(self.instance, Budgeted):
             return f"none: nobody knows how often {self.about['type']} alarms though nothing is wrong"
-        doubt = self.instance.doubt
-        if doubt is not None:
-            return f"none: {doubt}"
+        if each.learnt is not None:
+            self._doubt = each.learnt.doubt
+        if self._doubt is not None:
+            return f"none: {self._doubt}"
         times = "1 false alarm" if per_month == 1 else f"{per_month:g} false alarms"
         condition = "" if self.settings.is_seasonal else ", if the rate has no season"
         return f"at most {times} a month on average, over all monitors{condition}"
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON."""
-        return {"check": self.about, "state": self.instance.snapshot(), "episode": self.episode.snapshot()}
+        state = {"check": self.about, "state": self.instance.snapshot(), "episode": self.episode.snapshot()}
+        return state if self._doubt is None else {**state, "doubt": self._doubt}
 
 
 def checks(monitor: Monitor, cooldown_ms: int, state: dict[str, Any] | None) -> list[Check]:
     """The monitor's checks; each goes on from the state of the same check, if there is one."""
     known = {repr(each["check"]): each for each in (state or {}).get("checks", ())}
+    wanted: list[tuple[dict[str, Any], Any]] = []
+    if monitor.threshold is not None:
+        wanted.append(({"type": "threshold"}, monitor.threshold))
+    wanted += [({}, each) for each in monitor.detectors]
+    if monitor.unlabelled is not None:
+        wanted.append(({"of": "unlabelled"}, monitor.unlabelled))
     found = []
-    settings: list[Any] = [*([monitor.threshold] if monitor.threshold else []), *monitor.detectors]
-    for each in settings:
+    for names, settings in wanted:
         # The same check goes on when it is told to learn anew.
-        about = each.model_dump(mode="json", exclude_none=True, exclude={"rebaseline_at"})
-        is_threshold = each is monitor.threshold
-        about = {"type": "threshold", **about} if is_threshold else about
+        about = names | settings.model_dump(mode="json", exclude_none=True, exclude={"rebaseline_at"})
         kept = known.get(repr(about))
-        old = kept["state"] if kept else None
-        instance: Threshold | Detector | Budgeted
-        if is_threshold:
-            instance = Threshold(each, old)
-        elif isinstance(each, BudgetedSettings):
-            instance = Budgeted(each, old)
-        else:
-            instance = build(each, old)
+        instance = _instance(settings, kept and kept["state"])
         episode = Episode(**kept["episode"]) if kept else Episode()
-        found.append(Check(about, each, instance, episode, each.cooldown if is_threshold else cooldown_ms))
+        quiet_ms = settings.cooldown if isinstance(settings, ThresholdSettings) else cooldown_ms
+        doubt = kept.get("doubt") if kept else None
+        found.append(Check(about, settings, instance, episode, "of" in names, quiet_ms, doubt))
     return found
+
+
+def _instance(settings: Any, state: dict[str, Any] | None) -> Threshold | Detector | Budgeted:
+    if isinstance(settings, ThresholdSettings):
+        return Threshold(settings, state)
+    if isinstance(settings, BudgetedSettings):
+        return Budgeted(settings, state)
+    return build(settings, state)

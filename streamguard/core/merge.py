@@ -105,8 +105,13 @@ class Merge:
             rows = Outcomes.concatenate(ready)
             del ready
             order = rows.order()
-            for start in range(0, len(order), _PIECE_ROWS):
-                yield rows.take(order[start : start + _PIECE_ROWS])
+            times, start = rows.time[order], 0
+            while start < len(order):
+                # Those of one time stay together, as they would in a release of their own.
+                last_ms = times[min(start + _PIECE_ROWS, len(order)) - 1]
+                end = int(np.searchsorted(times, last_ms, "right"))
+                yield rows.take(order[start:end])
+                start = end
 
     def _due(self) -> list[Outcomes]:
         until_ms = self.released_ms

@@ -18,7 +18,7 @@ from streamguard.core.budget import Flow
 from streamguard.core.detectors import BudgetedSettings, Direction
 from streamguard.core.fields import TIME_MAX_MS
 from streamguard.core.merge import Merge
-from streamguard.core.outcomes import OutcomeRecord, Outcomes, read_outcomes
+from streamguard.core.outcomes import NO_SOURCE, OutcomeRecord, Outcomes, read_outcomes
 from streamguard.core.records import Batch, Output, Stream
 from streamguard.core.rejected import rejected
 from streamguard.core.segment import Segment
@@ -28,6 +28,8 @@ from streamguard.core.waiting import Ints, pane_ends
 _STATE_VERSION = 1
 # Names of streams remembered, watched or not: a split by request ID must not fill the memory.
 _STREAMS_MAX = 100_000
+
+_NO_TIMES = np.empty(0, np.int64)
 
 StreamKey = tuple[str, tuple[str | None, ...]]
 
@@ -70,6 +72,7 @@ class MonitorTask:
         self._keys_max = _STREAMS_MAX
         self._segments: dict[StreamKey, Segment] = {}
         self._flows = _flows(settings)
+        self._silent = {each.name for each in settings.monitors if each.no_data_after_ms is not None}
         self.counts = {"outcomes": 0, "released": 0, "unwatched": 0, "rejected": 0, "alerts": 0}
         self._full: set[str] = set()
         self._sizes: Counter[str] = Counter()
@@ -105,6 +108,7 @@ class MonitorTask:
             self._merge.add(record, rows, int(batch.offsets[index]))
         for released in self._merge.release():
             outputs += self._watch(released)
+        outputs += self._wait(self._merge.released_ms)
         if len(self._keys) > self._keys_max:
             self._forget_streams()
         return outputs
@@ -231,6 +235,7 @@ class MonitorTask:
         self.counts["released"] += len(rows)
         found: list[tuple[int, Alert]] = []
         watched = []
+        until_ms = int(rows.time[-1])
         for flow in self._flows.values():
             flow.begin(int(rows.time[0]))
         for places in _groups(rows.stream):
@@ -246,9 +251,31 @@ class MonitorTask:
             given = self._flows[name].at(part.time) if name in self._flows else None
             found += [(int(places[place]), alert) for place, alert in segment.step(part, given)]
         for flow in self._flows.values():
-            flow.settle(int(rows.time[-1]))
+            flow.settle(until_ms)
+        parts = {id(segment): part.time for _, segment, _, part in watched}
+        silences = self._silences(parts, until_ms)
+        # At the first outcome that is later; before what that one says.
+        found = [(int(np.searchsorted(rows.time, time_ms, "right")), each) for time_ms, each in silences] + found
         self.counts["alerts"] += len(found)
         return self._traced(rows, sorted(found, key=lambda pair: pair[0]))
+
+    def _wait(self, until_ms: int) -> list[Output]:
+        """All outcomes before that time have come."""
+        found = self._silences({}, until_ms)
+        self.counts["alerts"] += len(found)
+        return [each.output(self._settings.alert_source) for _, each in found]
+
+    def _silences(self, parts: dict[int, Ints], until_ms: int) -> list[tuple[int, Alert]]:
+        """Which streams were silent for too long, or are no more, in order of event time."""
+        if not self._silent:
+            return []
+        found = [
+            (time_ms, key, alert)
+            for key, segment in self._segments.items()
+            if key[0] in self._silent
+            for time_ms, alert in segment.silences(parts.get(id(segment), _NO_TIMES), until_ms)
+        ]
+        return [(time_ms, alert) for time_ms, _, alert in sorted(found, key=lambda each: (each[0], repr(each[1])))]
 
     def _made(self, monitor: Monitor, values: tuple[str | None, ...], state: dict[str, Any] | None = None) -> Segment:
         settings = self._settings
@@ -275,6 +302,9 @@ class MonitorTask:
         outputs = []
         done = 0
         for place, alert in found:
+            if alert.trigger[1] == NO_SOURCE:
+                outputs.append(alert.output(self._settings.alert_source))
+                continue
             self._trail.add(rows.take(slice(done, place + 1)))
             done = max(done, place + 1)
             since_ms = alert.event_time_ms if alert.onset_ms is None else alert.onset_ms
@@ -294,7 +324,7 @@ class MonitorTask:
 def _flows(settings: MonitorSettings) -> dict[str, Flow]:
     """The budget of each monitor that has budgeted detectors, for each of these."""
     counts = {
-        monitor.name: sum(isinstance(each, BudgetedSettings) for each in monitor.detectors)
+        monitor.name: sum(isinstance(each, BudgetedSettings) for each in (*monitor.detectors, monitor.unlabelled))
         for monitor in settings.monitors
     }
     share = settings.budget_per_month / max(1, sum(counts.values()))

@@ -31,7 +31,7 @@ from streamguard.core.records import Output, Stream
 from streamguard.core.texts import Texts
 
 VERSION = 1
-NO_OFFSET = -1
+NO_OFFSET = NO_SOURCE = -1
 _NOT_MINE = -1
 # Below the 1 MiB that a Kafka topic takes by default, with room for the record's own bytes.
 _RECORD_BYTES_MAX = 900_000

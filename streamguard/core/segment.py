@@ -10,17 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.config import Monitor
-from streamguard.core.alerts import Alert, Episode, Status, rate_of, signal
+from streamguard.core.alerts import Alert, Episode, Status, rate_of, rfc3339, signal
 from streamguard.core.bands import anytime_band
-from streamguard.core.checks import Signal, checks
+from streamguard.core.baseline import Learnt
+from streamguard.core.checks import Feed, Signal, checks
 from streamguard.core.confusion import Confusion
 from streamguard.core.detectors import Direction
 from streamguard.core.history import History, Mean
 from streamguard.core.losses import Loss, is_binary, is_bounded, losses
-from streamguard.core.outcomes import Outcomes
+from streamguard.core.outcomes import NO_OFFSET, NO_SOURCE, Outcomes
+from streamguard.core.silence import Change, Silence
 
 _DELAYS = 255
 _SETTLED = 1000
+_STARVED = 200
 _EXAMPLES = 5
 # So many pairs whose types differ, and none that agrees, is a setting that is wrong, not a model.
 _DISAGREEMENTS = 50
@@ -56,6 +59,9 @@ class Segment:
         self._has_agreed: bool = state.get("has_agreed", False)
         self._disagreed: int = state.get("disagreed", 0)
         self._disagreement = Episode(**state.get("disagreement", {}))
+        after_ms = monitor.no_data_after_ms
+        self._silence = None if after_ms is None else Silence.restored(after_ms, state.get("silence"))
+        self._silent = Episode(**state.get("silent", {}))
         self.is_changed = state == {}
 
     def snapshot(self) -> dict[str, Any]:
@@ -69,6 +75,11 @@ class Segment:
             "has_agreed": self._has_agreed,
             "disagreed": self._disagreed,
             "disagreement": self._disagreement.snapshot(),
+            **(
+                {}
+                if self._silence is None
+                else {"silence": self._silence.snapshot(), "silent": self._silent.snapshot()}
+            ),
         }
 
     def step(self, rows: Outcomes, given: NDArray[np.float64] | None = None) -> list[tuple[int, Alert]]:
@@ -92,35 +103,66 @@ class Segment:
             place = int(labelled[index])
             alerts.append((place, self._disagreement_alert(rows, place, status)))
         places, fed = labelled[usable], values[usable]
-        times = rows.time[places]
-        queue = self._signals(times, fed, np.zeros(len(fed)) if given is None else given[places])
+        given = np.zeros(len(rows)) if given is None else given
+        everywhere = np.arange(len(rows))
+        feeds = (
+            Feed(places, rows.time[places], fed, given[places]),
+            Feed(everywhere, rows.time, (rows.label_offset < 0).astype(np.float64), given),
+        )
+        queue = self._signals(feeds)
         absorbed_rows = absorbed_fed = 0
         while queue:
             each = heapq.heappop(queue)
-            place = int(places[each.place])
-            self._absorb(rows, absorbed_rows, place + 1, places, fed, absorbed_fed, each.place + 1)
-            absorbed_rows, absorbed_fed = place + 1, each.place + 1
-            alert = self._decide(each, rows, place)
+            end_fed = int(np.searchsorted(places, each.place, "right"))
+            self._absorb(rows, absorbed_rows, each.place + 1, places, fed, absorbed_fed, end_fed)
+            absorbed_rows, absorbed_fed = each.place + 1, end_fed
+            alert = self._decide(each, rows, each.place)
             if alert is not None:
-                alerts.append((place, alert))
-            self._wake(queue, each.check, each.place, times)
+                alerts.append((each.place, alert))
+            self._wake(queue, each.check, each.place, feeds)
         self._absorb(rows, absorbed_rows, len(rows), places, fed, absorbed_fed, len(fed))
         return sorted(alerts, key=lambda pair: pair[0])
 
-    def _signals(self, times: NDArray[np.int64], fed: NDArray[np.float64], given: NDArray[np.float64]) -> list[Signal]:
-        queue = [each for number, check in enumerate(self._checks) for each in check.signals(number, times, fed, given)]
+    def silences(self, times_ms: NDArray[np.int64], until_ms: int) -> list[tuple[int, Alert]]:
+        """Take the times of what `step` takes, of all before `until_ms`; each alert comes with its event time."""
+        if self._silence is None:
+            return []
+        changes = self._silence.take(times_ms) + self._silence.wait(until_ms)
+        self.is_changed |= bool(changes)
+        return [(each.time_ms, self._silence_alert(self._silence, each)) for each in changes]
+
+    def _silence_alert(self, silence: Silence, change: Change) -> Alert:
+        status = Status.RAISED if change.is_silent else Status.RESOLVED
+        trigger = change.time_ms, NO_SOURCE, NO_OFFSET, NO_OFFSET
+        alert = self._blank(change.time_ms, trigger, status, {"type": "no_data", "after_ms": silence.after_ms})
+        alert.kind, alert.severity = "no_data", "warning"
+        episode = self._silent
+        if change.is_silent:
+            episode.id, episode.raised_ms = alert.id, change.time_ms
+            before = f"no outcome since {rfc3339(change.since_ms)}, one every {change.distance_ms / 1000:.3g} s before"
+            alert.look_first = [f"{before}: look at what writes predictions and labels"]
+        else:
+            alert.duration_ms = change.time_ms - episode.raised_ms
+        alert.episode = episode.id or ""
+        return alert
+
+    def _signals(self, feeds: tuple[Feed, Feed]) -> list[Signal]:
+        queue = [
+            each for number, check in enumerate(self._checks) for each in check.signals(number, feeds[check.of_labels])
+        ]
         heapq.heapify(queue)
         for number in range(len(self._checks)):
-            self._wake(queue, number, -1, times)
+            self._wake(queue, number, -1, feeds)
         return queue
 
-    def _wake(self, queue: list[Signal], number: int, after: int, times: NDArray[np.int64]) -> None:
+    def _wake(self, queue: list[Signal], number: int, after: int, feeds: tuple[Feed, Feed]) -> None:
         """Look again at muted trouble when its cooldown is over."""
         check = self._checks[number]
+        feed = feeds[check.of_labels]
         if check.episode.muted and check.episode.closed_ms is not None:
-            place = int(np.searchsorted(times, check.episode.closed_ms + check.cooldown_ms))
-            if after < place < len(times):
-                heapq.heappush(queue, Signal(place, number, True, Direction.WORSE, is_wake=True))
+            index = int(np.searchsorted(feed.times_ms, check.episode.closed_ms + check.cooldown_ms))
+            if index < len(feed.places) and feed.places[index] > after:
+                heapq.heappush(queue, Signal(int(feed.places[index]), number, True, Direction.WORSE, is_wake=True))
 
     def _decide(self, each: Signal, rows: Outcomes, place: int) -> Alert | None:
         check = self._checks[each.check]
@@ -129,6 +171,7 @@ class Segment:
             return None
         time_ms = int(rows.time[place])
         since_ms = episode.since_ms
+        guarantee = check.guarantee(each, self._budget)
         status = signal(
             episode,
             is_alarm=each.is_alarm,
@@ -143,8 +186,11 @@ class Segment:
         alert.kind = "mismatch_drift" if self._monitor.loss is Loss.MISMATCH else "loss_drift"
         alert.severity = "info" if is_notice else self._monitor.severity
         alert.direction = each.direction
-        alert.guarantee = check.guarantee(self._budget)
-        self._evidence(alert, each.mean, since_ms)
+        alert.guarantee = guarantee
+        if check.of_labels:
+            self._starvation(alert, each.learnt)
+        else:
+            self._evidence(alert, each.mean, since_ms)
         if status is Status.RAISED:
             alert.episode = alert.id
             episode.id = None if is_notice else alert.id
@@ -160,7 +206,11 @@ class Segment:
         return alert
 
     def _alert(self, rows: Outcomes, place: int, status: Status, about: dict[str, Any]) -> Alert:
-        trigger = (rows.time, rows.source, rows.prediction_offset, rows.label_offset)
+        columns = rows.time, rows.source, rows.prediction_offset, rows.label_offset
+        time_ms, source, prediction_offset, label_offset = (int(column[place]) for column in columns)
+        return self._blank(time_ms, (time_ms, source, prediction_offset, label_offset), status, about)
+
+    def _blank(self, time_ms: int, trigger: tuple[int, int, int, int], status: Status, about: dict[str, Any]) -> Alert:
         match = self._monitor.match
         return Alert(
             status=status,
@@ -171,10 +221,31 @@ class Segment:
             model=_text(match.get("model", self._named.get("model"))),
             version=_text(match.get("version", self._named.get("version"))),
             check=about,
-            event_time_ms=int(rows.time[place]),
-            trigger=tuple(int(column[place]) for column in trigger),  # type: ignore[arg-type]
+            event_time_ms=time_ms,
+            trigger=trigger,
             direction=Direction.UNKNOWN,
         )
+
+    def _starvation(self, alert: Alert, learnt: Learnt | None) -> None:
+        """Fewer predictions get their labels than did."""
+        alert.kind = "label_starvation"
+        alert.severity = "warning"
+        if learnt is not None:
+            alert.before = self._level(Mean(learnt.count, learnt.rate * learnt.count))
+        settled = list(self._settled)[-_STARVED:]
+        alert.after = self._level(Mean(len(settled), float(len(settled) - sum(settled))))
+        alert.labels = self._labels()
+        if alert.status is not Status.RESOLVED:
+            alert.look_first = ["predictions get no label that got one before: look at what writes the labels"]
+
+    def _labels(self) -> dict[str, Any]:
+        settled = len(self._settled)
+        # In cohorts all outcomes come as late.
+        is_told = self._delays and not self._monitor.cohorts
+        return {
+            "coverage": round(sum(self._settled) / settled, 6) if settled else None,
+            "delay_median_s": median_low(self._delays) / 1000 if is_told else None,
+        }
 
     def _evidence(self, alert: Alert, mean: Mean | None, since_ms: int) -> None:
         change = self._history.change(since_ms, sign=_SIGNS[alert.direction])
@@ -184,12 +255,7 @@ class Segment:
             alert.after = self._level(change.after)
         if mean is not None:
             alert.after = self._level(mean)
-        settled = len(self._settled)
-        alert.labels = {
-            "coverage": round(sum(self._settled) / settled, 6) if settled else None,
-            # In cohorts all outcomes come as late.
-            "delay_median_s": median_low(self._delays) / 1000 if self._delays and not self._monitor.cohorts else None,
-        }
+        alert.labels = self._labels()
         if alert.status is Status.RESOLVED or alert.direction is Direction.BETTER:
             return
         alert.examples = self._confusion.examples(_EXAMPLES)

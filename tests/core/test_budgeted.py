@@ -1,5 +1,6 @@
 """The budgeted detector: what it finds, how soon, and how often it errs."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -43,7 +44,7 @@ def found(
     given, findings = (at * (budget / MONTH_MS)).astype(np.float64), list[Finding]()
     for start, end in pairwise([0, *cuts, len(losses)]):
         part = watcher.update(at[start:end], losses[start:end], given[start:end])
-        findings += [Finding(start + each.index, each.is_alarm, each.direction, each.is_accepted) for each in part]
+        findings += [replace(each, index=start + each.index) for each in part]
         if cuts:
             state = orjson.loads(orjson.dumps(watcher.snapshot()))
             watcher = Budgeted(watcher._settings, state)
@@ -245,14 +246,10 @@ def test_the_state_is_small() -> None:
 
 
 def test_what_is_not_known_is_told() -> None:
-    """Nothing is promised before the baseline is there, nor where it does not bear it."""
-    watcher = detector(baseline=100)
-    assert watcher.doubt == "the baseline is still being learnt"
-    watcher.update(times(200), stretches((0.1, 200)), np.zeros(200))
-    assert watcher.doubt == "the baseline has only 100 outcomes"
-    watcher = detector()
-    watcher.update(times(3000), stretches((0.1, 3000)), np.zeros(3000))
-    assert watcher.doubt is None
+    """A finding says what it was compared with, and whether that bears a promise."""
+    losses = stretches((0.05, 3000), (0.3, 500))
+    assert {each.learnt.doubt for each in found(losses)} == {None}
+    assert {each.learnt.doubt for each in found(losses, baseline=100)} == {"the baseline has only 100 outcomes"}
 
 
 @pytest.mark.parametrize("state", [{}, {"type": "adwin", "version": 1}, {"type": "budgeted", "version": 2}])

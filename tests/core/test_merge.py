@@ -59,9 +59,10 @@ def test_much_is_released_in_pieces_of_one_order(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(merge_module, "_PIECE_ROWS", 2)
     merge = Merge(2)
     tell(merge, 0, 50, 9, 3, 7, 1)
-    tell(merge, 1, 50, 4)
+    tell(merge, 1, 50, 4, 7)
     pieces = [found.time.tolist() for found in merge.release()]
-    assert pieces == [[1, 3], [4, 7], [9]]
+    # Those of one time stay together.
+    assert pieces == [[1, 3], [4, 7, 7], [9]]
     assert (released(merge), merge.held_count) == ([], 0)
 
 

@@ -28,9 +28,23 @@ def settings(*detectors: dict[str, Any], **monitor: Any) -> Topology:
     )
 
 
-def outcomes(wrong: NDArray[np.bool_], *, per_day: int = 2000, countries: int = 3, size: int = 200) -> list[bytes]:
-    """The outcomes topic of two sources in turn, `size` rows a record; the last tells that time goes on."""
+def outcomes(
+    wrong: NDArray[np.bool_],
+    *,
+    per_day: int = 2000,
+    countries: int = 3,
+    size: int = 200,
+    lost: NDArray[np.bool_] | None = None,
+    gap: tuple[int, int] = (0, 0),
+) -> list[bytes]:
+    """The outcomes topic of two sources in turn, `size` rows a record; the last tells that time goes on.
+
+    `lost`: whose labels never came. `gap`: between these rows the first country has none.
+    """
     count = len(wrong)
+    lost = np.zeros(count, np.bool_) if lost is None else lost
+    country = np.arange(count) * 7 // 3 % countries
+    country[gap[0] : gap[1]][country[gap[0] : gap[1]] == 0] = countries - 1
     at = np.arange(count) * DAY_MS // per_day
     records, sequence = [], 0
     for start in range(0, count, size):
@@ -40,14 +54,14 @@ def outcomes(wrong: NDArray[np.bool_], *, per_day: int = 2000, countries: int = 
             block = {
                 "monitor": "m",
                 "segments": [[f"c{each}"] for each in range(countries)],
-                "segment": (rows * 7 // 3 % countries).tolist(),
+                "segment": country[rows].tolist(),
                 "id": [f"r{row}" for row in rows.tolist()],
                 "prediction": ["yes"] * len(rows),
-                "label": np.where(wrong[rows], "no", "yes").tolist(),
+                "label": [None if lost[row] else "no" if wrong[row] else "yes" for row in rows.tolist()],
                 "prediction_time": at[rows].tolist(),
                 "label_time": at[rows].tolist(),
                 "prediction_offset": rows.tolist(),
-                "label_offset": rows.tolist(),
+                "label_offset": np.where(lost[rows], -1, rows).tolist(),
             }
             records.append(record(source, sequence, int(at[min(start + size, count) - 1]), [block]))
     return records + [record(source, sequence + 1, 1 << 45, []) for source in range(SOURCES)]
@@ -88,13 +102,17 @@ def alerts(wrong: NDArray[np.bool_], *detectors: dict[str, Any], **monitor: Any)
 
 @pytest.mark.parametrize("restart", [False, True])
 def test_cuts_and_restarts_change_no_byte(*, restart: bool) -> None:
-    """Of any alert: shares of the budget, baselines, evidence and episodes go on as they were."""
-    records = outcomes(drawn((0.05, 9000), (0.2, 6000), (0.05, 9000)))
-    given = settings(BUDGETED, {**BUDGETED, "direction": "both"})
+    """Of any alert: shares of the budget, baselines, evidence, silences and episodes go on as they were."""
+    wrong, lost = drawn((0.05, 9000), (0.2, 6000), (0.05, 9000)), drawn((0.02, 12_000), (0.2, 4000), (0.02, 8000))
+    records = outcomes(wrong, lost=lost, gap=(20_000, 21_000))
+    given = settings(BUDGETED, {**BUDGETED, "direction": "both"}, unlabelled=BUDGETED, no_data_after="1h")
     whole = stepped(records, given, [])
-    said = Counter(each["status"] for each in documents(whole, Stream.ALERTS))
-    assert said["raised"] >= 6
-    assert said["resolved"] >= 6
+    said = Counter((each["kind"], each["status"]) for each in documents(whole, Stream.ALERTS))
+    assert said["mismatch_drift", "raised"] >= 6
+    assert said["mismatch_drift", "resolved"] >= 6
+    assert said["label_starvation", "raised"] == said["label_starvation", "resolved"] == 3
+    # Each is silent at the end; the one with the gap was before.
+    assert (said["no_data", "raised"], said["no_data", "resolved"]) == (4, 1)
     for seed in range(3):
         cuts = np.unique(np.random.default_rng(seed).integers(1, len(records), 40)).tolist()
         assert stepped(records, given, cuts, restart=restart) == whole
@@ -109,6 +127,30 @@ def test_an_alert_says_what_it_can_be_trusted_for() -> None:
     assert none == "none: nobody knows how often adwin alarms though nothing is wrong"
     (short,) = {each["guarantee"] for each in alerts(wrong, {**BUDGETED, "baseline": 100})}
     assert short == "none: the baseline has only 100 outcomes"
+
+
+def test_labels_that_stay_away_are_told() -> None:
+    """With their share before and of late; of the mistakes nothing is said."""
+    records = outcomes(drawn((0.05, 12_000)), lost=drawn((0.02, 8000), (0.3, 4000)), countries=1)
+    found = documents(stepped(records, settings(BUDGETED, unlabelled=BUDGETED), []), Stream.ALERTS)
+    first = found[0]
+    assert {each["kind"] for each in found} == {"label_starvation"}
+    assert (first["severity"], first["status"], first["guarantee"]) == ("warning", "raised", GUARANTEE)
+    assert first["before"]["rate"] < 0.03 < first["after"]["rate"]
+    assert "look at what writes the labels" in first["look_first"][0]
+
+
+def test_a_segment_without_outcomes_is_told_while_others_go_on() -> None:
+    """At the time when the silence was too long, whoever it was that carried event time past it."""
+    records = outcomes(drawn((0.05, 8000)), gap=(5000, 7000))
+    found = documents(stepped(records[:-SOURCES], settings(no_data_after="1h"), []), Stream.ALERTS)
+    assert [(each["kind"], each["status"], each["segment"]) for each in found] == [
+        ("no_data", "raised", {"country": "c0"}),
+        ("no_data", "resolved", {"country": "c0"}),
+    ]
+    assert found[0]["event_time"] == "1970-01-03T12:59:16.800Z"
+    assert found[0]["episode"] == found[1]["episode"]
+    assert found[0]["look_first"][0].startswith("no outcome since 1970-01-03T11:5")
 
 
 def test_segments_and_checks_share_the_budget() -> None:

@@ -40,6 +40,16 @@ MONITORS: list[dict[str, Any]] = [
             {"type": "adwin", "delta": 0.5, "clock": 1, "grace_period": 1, "min_window_length": 1},
         ],
     },
+    {
+        "name": "confirmed",
+        "threshold": {
+            "max_mismatch_percent": 40,
+            "window": 3,
+            "min_samples": 2,
+            "cooldown": "3ms",
+            "confirm": {"above": 2, "of": 3, "every": 2},
+        },
+    },
 ]
 
 

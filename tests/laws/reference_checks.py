@@ -70,22 +70,41 @@ class Share:
         self._settings = settings
         self._past: list[tuple[int, float]] = []
         self._is_above = False
+        self._looks: list[bool] = []
+        """Since the start, or since the last alarm was resolved."""
 
     def look(self, time_ms: int, loss: float) -> Signal | None:
         """The direction and the window, where the share has crossed a level."""
+        is_due = self._is_due(time_ms)
         self._past.append((time_ms, loss))
         held = self._held(time_ms)
         window = Window(len(held), sum(each == 1 for each in held))
-        if window.size < self._settings.samples_min:
-            return None
-        settings = self._settings
+        settings, is_enough = self._settings, window.size >= self._settings.samples_min
         level = settings.resolve_percent if self._is_above else settings.max_mismatch_percent
         # In millionths of a percent, so that only integers are compared.
         is_above = 100 * 1_000_000 * window.wrong > round(level * 1_000_000) * window.size
+        if settings.confirm is not None and not self._is_above:
+            if is_due:
+                self._looks.append(is_enough and is_above)
+            is_above = sum(self._looks[-settings.confirm.of :]) >= settings.confirm.above
+        elif not is_enough:
+            return None
         if is_above == self._is_above:
             return None
         self._is_above = is_above
+        self._looks.clear()
         return WORSE if is_above else BETTER, window
+
+    def _is_due(self, time_ms: int) -> bool:
+        """Whether the share is looked at with this outcome: every so many of them, or once in so long a time."""
+        confirm = self._settings.confirm
+        if confirm is None:
+            return False
+        if isinstance(confirm.every, int):
+            return (len(self._past) + 1) % confirm.every == 0
+        every_ms = parse_duration_ms(confirm.every)
+        last_ms = self._past[-1][0] if self._past else 0
+        return time_ms // every_ms > last_ms // every_ms
 
     def _held(self, time_ms: int) -> list[float]:
         window = self._settings.window

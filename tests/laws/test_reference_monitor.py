@@ -120,6 +120,14 @@ COOLDOWNS = st.sampled_from(["0ms", "1ms", "5ms", "20ms", "60ms", "60ms"])
 
 
 @st.composite
+def confirmations(draw: st.DrawFn) -> dict[str, Any]:
+    """Looks so close that some runs confirm, and so far apart that others do not."""
+    above = draw(st.integers(1, 3))
+    every = st.sampled_from([1, 1, 2, 3, 7, "1ms", "2ms", "5ms", "60ms"])
+    return {"above": above, "of": draw(st.integers(above, above + 3)), "every": draw(every)}
+
+
+@st.composite
 def thresholds(draw: st.DrawFn) -> dict[str, Any]:
     """Levels that shares of few outcomes hit exactly, windows that are just full, and panes of 1 to 3 ms."""
     window = draw(st.sampled_from([1, 3, 5, 8, "5ms", "61ms", "61ms", "130ms", "130ms"]))
@@ -130,6 +138,7 @@ def thresholds(draw: st.DrawFn) -> dict[str, Any]:
         "window": window,
         "min_samples": draw(st.integers(1, min(5, window) if isinstance(window, int) else 5)),
         "cooldown": draw(COOLDOWNS),
+        "confirm": draw(st.none() | confirmations()),
     }
 
 
