@@ -4,11 +4,11 @@ The map of this tree, in the order in which imports point (nothing imports what 
 
     errors              everything raised on purpose
     core.records        the vocabulary
-    core.losses, core.threshold, core.detectors, core.durations, core.windows
+    core.losses, core.threshold, core.detectors, core.budgeted, core.baseline, core.bands, core.durations, core.windows
                         the checks, each over one stream of losses, and their settings
     config              the configuration, validated
-    core                pure: codec, skeleton, waiting, join (stage one); outcomes; merge, segment, alerts,
-                        monitor (stage two)
+    core                pure: codec, skeleton, waiting, join (stage one); outcomes; merge, budget, checks, segment,
+                        alerts, monitor (stage two)
     logs                where records live: interface, embedded (SQLite), kafka, confluent
     stores              the disk of windows that outgrow memory
     worker              the loop between a log and the tasks

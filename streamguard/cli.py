@@ -15,6 +15,8 @@ import typer
 
 from streamguard import config as configuration
 from streamguard.config import Config, Monitor
+from streamguard.core.budget import spoken
+from streamguard.core.detectors import BudgetedSettings
 from streamguard.core.durations import format_duration_ms
 from streamguard.core.waiting import RECORD_BYTES
 from streamguard.errors import StreamguardError
@@ -192,11 +194,17 @@ def _summary(config: Config) -> list[str]:
         held += f", about {join.store.memory_records:,} of them in memory"
     per_second = fitting * 1000 // (2 * config.horizon_ms)
     enough = f"about {per_second:,} predictions a second with their labels over {format_duration_ms(config.horizon_ms)}"
+    is_budgeted = any(
+        isinstance(each, BudgetedSettings)
+        for monitor in config.monitors
+        for each in (*monitor.detectors, monitor.unlabelled)
+    )
     return [
         f"log: {place}, group {log.group}",
         f"topics: {inputs} -> {topics['outcomes']} -> {topics['alerts']}",
         f"topics on the side: rejected to {topics['rejected']}, state in {topics['state']}",
         *(f"monitor {monitor.name}: {_checks(monitor)}" for monitor in config.monitors),
+        *([f"budget: {spoken(config.budget.false_alarms_per_month)}, on average"] if is_budgeted else []),
         f"memory: each input partition holds at most {held}, enough for {enough}",
     ]
 
@@ -209,7 +217,13 @@ def _checks(monitor: Monitor) -> str:
     checks: list[str] = [detector.type for detector in monitor.detectors]
     if monitor.threshold is not None:
         threshold = monitor.threshold
-        checks.insert(0, f"threshold {threshold.max_mismatch_percent:g}% of {threshold.window}")
+        confirm = threshold.confirm
+        looks = "" if confirm is None else f" in {confirm.above} of {confirm.of} looks"
+        checks.insert(0, f"threshold {threshold.max_mismatch_percent:g}% of {threshold.window}{looks}")
+    if monitor.unlabelled is not None:
+        checks.append("unlabelled")
+    if monitor.no_data_after_ms is not None:
+        checks.append(f"no_data after {format_duration_ms(monitor.no_data_after_ms)}")
     return f"{text}; {', '.join(checks)} ({monitor.severity})"
 
 

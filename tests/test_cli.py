@@ -88,7 +88,7 @@ def test_check_lists_every_problem_on_stderr(config: Path) -> None:
         f"error: {config}:2: join.after is missing: how much later than its prediction a label may be",
         f"error: {config}:2: unknown setting join.aftr; did you mean join.after?",
         (
-            f"error: {config}:9: monitors[1].detectors[0].type must be one of adwin, kswin, page_hinkley, "
+            f"error: {config}:9: monitors[1].detectors[0].type must be one of budgeted, adwin, kswin, page_hinkley, "
             "ddm, eddm, hddm_a, hddm_w, fhddm, got 'kswim'; did you mean kswin?"
         ),
     ]

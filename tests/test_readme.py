@@ -81,9 +81,10 @@ def test_the_targets_exist(target: str) -> None:
 def test_commands_quoted_exist() -> None:
     """Every `python -m benchmarks.x` and `streamguard x` in the pages is one that can be run."""
     text = README + "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))
-    modules = set(re.findall(r"python -m benchmarks\.(\w+)", text))
+    modules = {name.replace(".", "/") for name in re.findall(r"python -m benchmarks\.(\w+(?:\.\w+)*)", text)}
     commands = set(re.findall(r"`streamguard ([a-z]+)", text))
 
     assert modules
-    assert [name for name in modules if not (ROOT / "benchmarks" / f"{name}.py").exists()] == []
+    places = {name: (f"{name}.py", f"{name}/__main__.py") for name in modules}
+    assert [name for name in places if not any((ROOT / "benchmarks" / each).exists() for each in places[name])] == []
     assert commands <= {"run", "alerts", "demo", "config", "bench"}

@@ -88,13 +88,17 @@ def autocorrelated(name: str, seed: int, *, rate: float, lag1: float, days: int 
 
     With the chance `lag1` a loss is that before it again, else it is drawn anew.
     """
-    rng = generator(name, seed)
     count = days * EVENTS_PER_DAY
+    return Stream(name, evenly(count, EVENTS_PER_DAY), chained(generator(name, seed), count, rate, lag1))
+
+
+def chained(rng: np.random.Generator, count: int, rate: float, lag1: float) -> Floats:
+    """Losses of that chain: float64[count]."""
     fresh = _drawn(np.full(count, rate), rng)
     is_drawn = rng.random(count) >= lag1
     is_drawn[0] = True
     last_drawn = np.maximum.accumulate(np.where(is_drawn, np.arange(count), 0))
-    return Stream(name, evenly(count, EVENTS_PER_DAY), fresh[last_drawn])
+    return fresh[last_drawn]
 
 
 def seasonal(name: str, seed: int, *, days: int = 28, per_day: int = 8_640) -> Stream:

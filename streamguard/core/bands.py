@@ -20,7 +20,7 @@ def anytime_band(total: float, count: int, alpha: float = 0.05) -> tuple[float, 
 
     >>> low, high = anytime_band(182, 2000)
     >>> round(low, 3), round(high, 3)
-    (0.07, 0.116)
+    (0.069, 0.117)
     """
     if not 0 <= total <= count:
         raise ValueError(f"losses of {total} in {count} outcomes")

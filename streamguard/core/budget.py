@@ -21,6 +21,11 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
+def spoken(per_month: float) -> str:
+    """A budget in words."""
+    return "1 false alarm a month" if per_month == 1 else f"{per_month:g} false alarms a month"
+
+
 @dataclass(slots=True)
 class Flow:
     """What each segment of one monitor has been given since the first, in false alarms, over event time.

@@ -111,7 +111,7 @@ class Budgeted:
     >>> detector = Budgeted(BudgetedSettings(baseline=1000, season="none"))
     >>> losses = np.repeat([0.0, 1.0], 1000)
     >>> [each.index for each in detector.update(np.arange(2000), losses, np.arange(2000) / 1e6)][:1]
-    [1002]
+    [1005]
     """
 
     def __init__(self, settings: BudgetedSettings, state: Mapping[str, Any] | None = None) -> None:

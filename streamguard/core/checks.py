@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from streamguard.config import Monitor
 from streamguard.core.alerts import Episode
 from streamguard.core.baseline import Learnt
+from streamguard.core.budget import spoken
 from streamguard.core.budgeted import Budgeted
 from streamguard.core.detectors import BudgetedSettings, Detector, Direction, build
 from streamguard.core.history import Mean
@@ -115,9 +116,8 @@ class Check:
             self._doubt = each.learnt.doubt
         if self._doubt is not None:
             return f"none: {self._doubt}"
-        times = "1 false alarm" if per_month == 1 else f"{per_month:g} false alarms"
         condition = "" if self.settings.is_seasonal else ", if the rate has no season"
-        return f"at most {times} a month on average, over all monitors{condition}"
+        return f"at most {spoken(per_month)} on average, over all monitors{condition}"
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON."""
