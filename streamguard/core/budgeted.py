@@ -3,7 +3,7 @@
 Theory of operation. Nothing is wrong as long as each loss, or block of losses, has a mean of p0 at most, given
 the past. A bet of a on a rise multiplies what was staked by 1 + a (x - p0), which is 1 at most on average. Before
 each block the stake w that the budget gives for the time since the last is added, so that the evidence becomes
-M = (M + w) (1 + a (x - p0)), averaged over twelve a's, each best for a rise of another size. At M >= 1 it alarms,
+M = (M + w) (1 + a (x - p0)), averaged over eight a's, each best for a rise of another size. At M >= 1 it alarms,
 and M begins at 0: so 1 is taken from M for each alarm, on average no more was ever put in than the stakes, and the
 number of false alarms until any time is, on average, at most the budget that has flowed by then. That holds for
 any number of streams together, however they depend on each other.
@@ -29,17 +29,22 @@ from streamguard.core.detectors.interface import Direction, admitted
 from streamguard.core.detectors.settings import BudgetedSettings
 
 _VERSION = 1
-# How many times the odds of a loss the rises are that are betted on: 12 of them, from 1.15 to 20.
-_ODDS: list[float] = [1.15 * (20 / 1.15) ** (number / 11) for number in range(12)]
+# How many times the odds of a loss the rises are that are betted on: eight of them, from 1.15 to 20.
+_ODDS: list[float] = [1.15 * (20 / 1.15) ** (number / 7) for number in range(8)]
 # A bet of all would never come back after one loss of 0.
 _STAKE_MAX = 0.95
 # After a long silence a single loss would be an alarm.
 _GIVEN_MAX = 0.01
 
 _PRIOR_LOSSES = 200
+# Of losses of 0 and 1 there are two; others are not worth remembering.
+_KNOWN_MAX = 8
+_NEARLY = 0.999
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+_What = tuple[bool, Direction, bool]
+"""Whether it is an alarm, in which direction, and whether a level is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +74,27 @@ class _Bets:
         self._bets = [min(rise * block / variance, _STAKE_MAX / rate) for rise in rises]
         self.evidence = list(evidence) or [0.0] * len(rises)
 
+    def run(self, excesses: Sequence[float], stakes: Sequence[float]) -> int | None:
+        """Take blocks, each as its mean less the level that it may have, up to one that is an alarm; returns which."""
+        evidence, bets, enough = self.evidence, self._bets, float(len(self._bets))
+        known: dict[float, list[float]] = {}
+        for index, (excess, stake) in enumerate(zip(excesses, stakes, strict=True)):
+            factors = known.get(excess)
+            if factors is None:
+                factors = [1.0 + bet * excess for bet in bets]
+                if len(known) < _KNOWN_MAX:
+                    known[excess] = factors
+            evidence = [(had + stake) * factor for had, factor in zip(evidence, factors, strict=True)]
+            # The exact sum costs as much as all before it.
+            if sum(evidence) > _NEARLY * enough and math.fsum(evidence) >= enough:
+                self.evidence = evidence
+                return index
+        self.evidence = evidence
+        return None
+
     def take(self, excess: float, stake: float) -> bool:
-        """Take a block's mean less the level that it may have; returns whether that is an alarm."""
-        pairs = zip(self.evidence, self._bets, strict=True)
-        self.evidence = [(had + stake) * (1.0 + bet * excess) for had, bet in pairs]
-        return math.fsum(self.evidence) >= len(self.evidence)
+        """Take one block; returns whether that is an alarm."""
+        return self.run((excess,), (stake,)) is not None
 
     def clear(self) -> None:
         """Begin anew."""
@@ -100,6 +121,18 @@ class _Trouble:
         self.blocks += 1
         self.excess += excess
         return is_over
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """Full blocks, as columns."""
+
+    places: Ints
+    """Of the last loss of each."""
+    times_ms: Ints
+    excesses: Ints
+    """By how much its losses exceed what they may be, in `UNIT`s."""
+    stakes: Floats
 
 
 class Budgeted:
@@ -187,7 +220,7 @@ class Budgeted:
         """Watch, from what was learnt on."""
         self._baseline = Baseline(seasonal=False)
         self._learnt, self._given = learnt, given
-        self._filled = self._sum = self._level = 0
+        self._filled = self._excess = 0
         self._bets = {each: self._bets_on(learnt, each) for each in self._directions}
 
     def _bets_on(self, learnt: Learnt, direction: Direction, evidence: Sequence[float] = ()) -> _Bets:
@@ -206,27 +239,22 @@ class Budgeted:
     def _watch(self, learnt: Learnt, times_ms: Ints, losses: Ints, given: Floats) -> tuple[int, list[Finding]]:
         """Take losses block by block, until a baseline is to be learnt anew; returns how many, and what was found."""
         block, found = learnt.block, list[Finding]()
-        sums, levels = _running(losses), _running(self._levels(learnt, times_ms))
+        sums = _running(losses - self._levels(learnt, times_ms))
         ends = np.arange(block - self._filled, len(losses) + 1, block)
         bounds = np.concatenate(([0], ends))
-        block_sums, block_levels = np.diff(sums[bounds]), np.diff(levels[bounds])
+        excesses = np.diff(sums[bounds])
         if len(ends):
-            block_sums[0] += self._sum
-            block_levels[0] += self._level
-            self._filled = self._sum = self._level = 0
-        columns = (each.tolist() for each in (ends, block_sums, block_levels, given[ends - 1], times_ms[ends - 1]))
-        for end, total, level, now, time_ms in zip(*columns, strict=True):
-            stake, self._given = min(now - self._given, _GIVEN_MAX), now
-            what = self._judge(learnt, total, level, stake / len(self._directions), time_ms)
-            if what is not None:
-                is_alarm, direction, is_accepted = what
-                found.append(Finding(end - 1, is_alarm, direction, learnt, is_accepted))
-                if self._learnt is None:
-                    return end, found
+            excesses[0] += self._excess
+            self._filled = self._excess = 0
+            now = given[ends - 1]
+            stakes = np.minimum(np.diff(now, prepend=self._given), _GIVEN_MAX) / len(self._directions)
+            end = self._judge(learnt, _Blocks(ends - 1, times_ms[ends - 1], excesses, stakes), found)
+            self._given = float(now[-1])
+            if end is not None:
+                return end, found
         rest = int(bounds[-1])
         self._filled += len(losses) - rest
-        self._sum += int(sums[-1] - sums[rest])
-        self._level += int(levels[-1] - levels[rest])
+        self._excess += int(sums[-1] - sums[rest])
         return len(losses), found
 
     def _levels(self, learnt: Learnt, times_ms: Ints) -> Ints:
@@ -238,33 +266,60 @@ class Budgeted:
         levels: Ints = np.minimum(bounds, UNIT - 1)[hours_of_week(times_ms)]
         return levels
 
-    def _judge(
-        self, learnt: Learnt, total: int, level: int, stake: float, time_ms: int
-    ) -> tuple[bool, Direction, bool] | None:
-        """What a block of losses of this sum says, where they may have sums of `level`."""
+    def _judge(self, learnt: Learnt, blocks: "_Blocks", found: list[Finding]) -> int | None:
+        """What blocks say; returns how many losses were taken where what is usual is to be learnt anew."""
         whole = learnt.block * UNIT
+        means, stakes = (blocks.excesses / whole).tolist(), blocks.stakes.tolist()
+        number = 0
+        while number < len(means):
+            if self._trouble is None and self._directions == [Direction.WORSE]:
+                # The usual case, in one go.
+                skipped = self._bets[Direction.WORSE].run(means[number:], stakes[number:])
+                if skipped is None:
+                    return None
+                number += skipped
+                what: _What | None = self._alarm(learnt, int(blocks.times_ms[number]))
+            else:
+                what = self._judge_one(learnt, blocks, number, means[number])
+            if what is not None:
+                place = int(blocks.places[number])
+                is_alarm, direction, is_accepted = what
+                found.append(Finding(place, is_alarm, direction, learnt, is_accepted))
+                if self._learnt is None:
+                    return place + 1
+            number += 1
+        return None
+
+    def _judge_one(self, learnt: Learnt, blocks: "_Blocks", number: int, mean: float) -> _What | None:
+        """The same of one block."""
+        time_ms, stake = int(blocks.times_ms[number]), float(blocks.stakes[number])
         trouble = self._trouble
         if trouble is not None:
             accept_ms = self._settings.accept_after
             if accept_ms is not None and time_ms - trouble.since_ms >= accept_ms:
                 self._learn_anew()
                 return False, Direction.BETTER, True
-            if trouble.take(total - level, whole, stake):
+            if trouble.take(int(blocks.excesses[number]), learnt.block * UNIT, stake):
                 self._trouble = None
                 self._bets[Direction.WORSE].clear()
                 return False, Direction.BETTER, False
         worse, better = self._bets.get(Direction.WORSE), self._bets.get(Direction.BETTER)
-        if worse is not None and worse.take((total - level) / whole, stake):
-            worse.clear()
-            if trouble is None:
-                self._trouble = _Trouble(time_ms, self._recovery(learnt, worse.level), _prior(learnt))
-            return True, Direction.WORSE, False
+        if worse is not None and worse.take(mean, stake):
+            return self._alarm(learnt, time_ms)
         if better is not None and trouble is None:
-            least = UNIT - better.level
-            if better.take(least / UNIT - total / whole, stake):
+            # Its level is that of what is no loss.
+            least = UNIT - better.level - (0 if worse is None else worse.level)
+            if better.take(least / UNIT - mean, stake):
                 self._learn_anew()
                 return True, Direction.BETTER, False
         return None
+
+    def _alarm(self, learnt: Learnt, time_ms: int) -> _What:
+        worse = self._bets[Direction.WORSE]
+        worse.clear()
+        if self._trouble is None:
+            self._trouble = _Trouble(time_ms, self._recovery(learnt, worse.level), _prior(learnt))
+        return True, Direction.WORSE, False
 
     def _recovery(self, learnt: Learnt, level: int, evidence: Sequence[float] = ()) -> _Bets:
         """Bets on a fall; whatever the level that it is taken from, none is of more than there is."""
@@ -282,7 +337,7 @@ class Budgeted:
             **state,
             "learnt": asdict(self._learnt),
             "given": self._given,
-            "block": [self._filled, self._sum, self._level],
+            "block": [self._filled, self._excess],
             "evidence": {direction.value: bets.evidence for direction, bets in self._bets.items()},
             "trouble": trouble and [trouble.since_ms, trouble.bets.evidence, trouble.blocks, trouble.excess],
         }
@@ -295,7 +350,7 @@ class Budgeted:
             return
         learnt = Learnt(**state["learnt"])
         self._begin(learnt, state["given"])
-        self._filled, self._sum, self._level = state["block"]
+        self._filled, self._excess = state["block"]
         self._bets = {each: self._bets_on(learnt, each, state["evidence"][each.value]) for each in self._directions}
         if state["trouble"] is not None:
             since_ms, evidence, blocks, excess = state["trouble"]
