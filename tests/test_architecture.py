@@ -33,6 +33,7 @@ LAYERS = [
         "streamguard.core.codec",
         "streamguard.core.cold",
         "streamguard.core.confusion",
+        "streamguard.core.explaining",
         "streamguard.core.fields",
         "streamguard.core.frozen",
         "streamguard.core.history",

@@ -34,6 +34,8 @@ class Monitor(Section):
     cohorts: bool = False
     """Judge outcomes in the order of their predictions, each when its label can come no more: where wrong predictions
     get their labels sooner than others, that looks like drift otherwise. Alerts come later by up to `join.after`."""
+    whole: bool = False
+    """Watch all segments together as well. Its alerts say which of them explain the change."""
     severity: Severity = "critical"
     """What this monitor's alerts are marked as."""
     threshold: ThresholdSettings | None = None
@@ -65,6 +67,8 @@ class Monitor(Section):
                 ("threshold",),
                 f"(monitor {self.name!r}) counts mismatches: it needs loss: mismatch, got {self.loss.value}",
             )
+        if self.whole and not self.split_by:
+            yield ("whole",), f"(monitor {self.name!r}) is all there is without split_by: leave it out, or split"
         if len(set(self.split_by)) < len(self.split_by):
             yield ("split_by",), f"(monitor {self.name!r}) names a field twice"
         for index, detector in enumerate(self.detectors):

@@ -72,6 +72,7 @@ class Alert:
     labels: dict[str, Any] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
     classes: list[dict[str, Any]] = field(default_factory=list)
+    segments: list[dict[str, Any]] = field(default_factory=list)
     look_first: list[str] = field(default_factory=list)
     guarantee: str | None = None
     absorbed: int = 0
@@ -107,6 +108,7 @@ class Alert:
             "labels": self.labels,
             "examples": self.examples,
             "classes": self.classes,
+            "segments": self.segments,
             "look_first": self.look_first,
             "absorbed": self.absorbed,
             "duration_s": None if self.duration_ms is None else self.duration_ms / 1000,

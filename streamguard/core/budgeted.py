@@ -163,6 +163,13 @@ class Budgeted:
         """The baseline; None while it is learnt."""
         return self._learnt
 
+    @property
+    def promise(self) -> str:
+        """`learning`, `kept`, or `none`, where what was learnt does not bear one."""
+        if self._learnt is None:
+            return "learning"
+        return "kept" if self._learnt.doubt is None else "none"
+
     def update(self, times_ms: Ints, losses: Floats, given: Floats) -> list[Finding]:
         """Take losses, with their event times and the budget that has flowed by each, in false alarms.
 

@@ -79,6 +79,14 @@ class History:
         after = Mean(sum(counts[place:]), math.fsum(totals[place:]))
         return Change(panes[place][2], before, after)
 
+    def levels(self, onset_ms: int) -> tuple[Mean, Mean]:
+        """What was before that time, and what since; a pane counts as its first loss does."""
+        panes = [(pane[0], pane[1], pane[2] >= onset_ms) for pane in self._panes]
+        if self._times:
+            panes.append((len(self._times), math.fsum(self._losses), self._times[0] >= onset_ms))
+        before, after = ([pane for pane in panes if pane[2] is is_after] for is_after in (False, True))
+        return _mean(before), _mean(after)
+
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON: about a hundred panes for a million losses."""
         return {"panes": self._panes, "times": self._times, "losses": self._losses}
@@ -86,3 +94,7 @@ class History:
 
 def _merge(older: Pane, newer: Pane) -> Pane:
     return [older[0] + newer[0], older[1] + newer[1], older[2], newer[3]]
+
+
+def _mean(panes: Sequence[tuple[int, float, bool]]) -> Mean:
+    return Mean(sum(pane[0] for pane in panes), math.fsum(pane[1] for pane in panes))

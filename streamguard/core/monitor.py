@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from streamguard.config import Monitor
 from streamguard.core.alerts import Alert, Status
 from streamguard.core.budget import Flow
 from streamguard.core.detectors import BudgetedSettings, Direction
+from streamguard.core.explaining import leading, told
 from streamguard.core.fields import TIME_MAX_MS
 from streamguard.core.merge import Merge
 from streamguard.core.outcomes import NO_SOURCE, OutcomeRecord, Outcomes, read_outcomes
@@ -58,6 +60,19 @@ class Resume:
     position: int
 
 
+@dataclass(slots=True)
+class _Part:
+    """What one stream has of some rows."""
+
+    name: str
+    """Of the monitor."""
+    segment: Segment
+    places: NDArray[np.intp]
+    rows: Outcomes
+    is_whole: bool = False
+    taken: int = 0
+
+
 class MonitorTask:
     """Watches every stream whose outcomes come on one outcomes partition."""
 
@@ -92,6 +107,10 @@ class MonitorTask:
     def segment_count(self) -> int:
         """Monitored streams so far."""
         return len(self._segments)
+
+    def promises(self) -> Counter[str]:
+        """How many budgeted detectors promise what: see `Budgeted.promise`."""
+        return Counter(each for segment in self._segments.values() for each in segment.promises())
 
     def step(self, batch: Batch) -> list[Output]:
         """Take records of the outcomes topic; return alerts, and records that are no outcomes."""
@@ -164,7 +183,8 @@ class MonitorTask:
                 continue
             name, values = found["stream"]["monitor"], tuple(found["stream"]["segment"])
             monitor = self._monitors.get(name)
-            if monitor is not None and found["meaning"] == _meaning(monitor):
+            is_wanted = monitor is not None and (bool(values) or monitor.whole or not monitor.split_by)
+            if monitor is not None and is_wanted and found["meaning"] == _meaning(monitor):
                 state = found["state"]
                 self._segments[name, values] = self._made(monitor, values, state)
             else:
@@ -173,7 +193,7 @@ class MonitorTask:
         if head is None:
             self._segments.clear()
             return None
-        self._sizes.update(name for name, _ in self._segments)
+        self._sizes.update(name for name, values in self._segments if values or not self._monitors[name].whole)
         if len(head["merge"]["watermarks"]) != self._settings.source_count:
             raise ValueError(
                 f"the state is of {len(head['merge']['watermarks'])} input partitions,"
@@ -234,30 +254,80 @@ class MonitorTask:
     def _watch(self, rows: Outcomes) -> list[Output]:
         self.counts["released"] += len(rows)
         found: list[tuple[int, Alert]] = []
-        watched = []
         until_ms = int(rows.time[-1])
         for flow in self._flows.values():
             flow.begin(int(rows.time[0]))
+        parts = self._parts(rows, found)
+        # Only now: the budget of each depends on when the others have appeared.
+        wholes = [
+            (part.places[index], alert)
+            for part in parts
+            if part.is_whole
+            for index, alert in self._step(part, len(rows))
+        ]
+        found += [(int(place), alert) for place, alert in wholes]
+        for place, alert in [*sorted(wholes, key=lambda pair: int(pair[0])), (len(rows), None)]:
+            for part in parts:
+                if not part.is_whole:
+                    found += [(int(part.places[index]), each) for index, each in self._step(part, int(place))]
+            # As of its row: what the segments had come to by then.
+            if alert is not None and alert.onset_ms is not None:
+                self._explain(alert, alert.onset_ms)
+        for flow in self._flows.values():
+            flow.settle(until_ms)
+        silences = self._silences({id(part.segment): part.rows.time for part in parts}, until_ms)
+        # At the first outcome that is later; before what that one says.
+        found = [(int(np.searchsorted(rows.time, time_ms, "right")), each) for time_ms, each in silences] + found
+        self.counts["alerts"] += len(found)
+        return self._traced(rows, sorted(found, key=lambda pair: pair[0]))
+
+    def _parts(self, rows: Outcomes, found: list[tuple[int, Alert]]) -> "list[_Part]":
+        """The rows of each stream that is watched, those of a whole last."""
+        parts: list[_Part] = []
+        of_whole: dict[str, list[NDArray[np.intp]]] = {}
         for places in _groups(rows.stream):
             key = self._keys[int(rows.stream[places[0]])]
+            monitor = self._monitors.get(key[0])
+            if monitor is not None and monitor.whole:
+                # Before its first segment, so that all appear in order.
+                self._whole(monitor, int(rows.time[places[0]]))
+                of_whole.setdefault(monitor.name, []).append(places)
             part = rows.take(places)
             segment = self._segment(key, part, int(places[0]), found)
             if segment is None:
                 self.counts["unwatched"] += len(part)
             else:
-                watched.append((key[0], segment, places, part))
-        # Only now: the budget of each depends on when the others have appeared.
-        for name, segment, places, part in watched:
-            given = self._flows[name].at(part.time) if name in self._flows else None
-            found += [(int(places[place]), alert) for place, alert in segment.step(part, given)]
-        for flow in self._flows.values():
-            flow.settle(until_ms)
-        parts = {id(segment): part.time for _, segment, _, part in watched}
-        silences = self._silences(parts, until_ms)
-        # At the first outcome that is later; before what that one says.
-        found = [(int(np.searchsorted(rows.time, time_ms, "right")), each) for time_ms, each in silences] + found
-        self.counts["alerts"] += len(found)
-        return self._traced(rows, sorted(found, key=lambda pair: pair[0]))
+                parts.append(_Part(key[0], segment, places, part))
+        for name, groups in of_whole.items():
+            places = np.sort(np.concatenate(groups))
+            parts.append(_Part(name, self._segments[name, ()], places, rows.take(places), is_whole=True))
+        return parts
+
+    def _whole(self, monitor: Monitor, time_ms: int) -> None:
+        """All segments together, made on first sight; it is none of `max_segments`."""
+        if (monitor.name, ()) not in self._segments:
+            self._segments[monitor.name, ()] = self._made(monitor, ())
+            if monitor.name in self._flows:
+                self._flows[monitor.name].appear(time_ms)
+
+    def _step(self, part: "_Part", last: int) -> list[tuple[int, Alert]]:
+        """Take its rows up to the place `last`; each alert with the index of its row within the part."""
+        start, end = part.taken, int(np.searchsorted(part.places, last, "right"))
+        if start == end:
+            return []
+        part.taken = end
+        rows = part.rows.take(slice(start, end))
+        given = self._flows[part.name].at(rows.time) if part.name in self._flows else None
+        return [(start + place, alert) for place, alert in part.segment.step(rows, given)]
+
+    def _explain(self, alert: Alert, onset_ms: int) -> None:
+        if alert.status is Status.RESOLVED or alert.direction is Direction.BETTER:
+            return
+        levels = [
+            each.levels(onset_ms) for (name, values), each in self._segments.items() if name == alert.monitor and values
+        ]
+        alert.segments = leading(levels)
+        alert.look_first = [*map(told, alert.segments), *alert.look_first]
 
     def _wait(self, until_ms: int) -> list[Output]:
         """All outcomes before that time have come."""

@@ -13,6 +13,7 @@ from streamguard.config import Monitor
 from streamguard.core.alerts import Alert, Episode, Status, rate_of, rfc3339, signal
 from streamguard.core.bands import anytime_band
 from streamguard.core.baseline import Learnt
+from streamguard.core.budgeted import Budgeted
 from streamguard.core.checks import Feed, Signal, checks
 from streamguard.core.confusion import Confusion
 from streamguard.core.detectors import Direction
@@ -49,7 +50,8 @@ class Segment:
         self._monitor = monitor
         self._budget = budget
         self.values = tuple(values)
-        self._named = dict(zip(monitor.split_by, values, strict=True))
+        # The whole of a monitor that is split has no values.
+        self._named = dict(zip(monitor.split_by, values, strict=True)) if values else {}
         self._checks = checks(monitor, cooldown_ms, state)
         state = state or {}
         self._history = History(state.get("history"))
@@ -63,6 +65,14 @@ class Segment:
         self._silence = None if after_ms is None else Silence.restored(after_ms, state.get("silence"))
         self._silent = Episode(**state.get("silent", {}))
         self.is_changed = state == {}
+
+    def levels(self, onset_ms: int) -> tuple[dict[str, str | None], Mean, Mean]:
+        """Its name, and its mean losses before that time and since."""
+        return (self._named, *self._history.levels(onset_ms))
+
+    def promises(self) -> list[str]:
+        """What its budgeted detectors promise now: see `Budgeted.promise`."""
+        return [each.instance.promise for each in self._checks if isinstance(each.instance, Budgeted)]
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON, from which a segment goes on exactly."""

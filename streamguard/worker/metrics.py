@@ -206,6 +206,17 @@ def _monitors(monitors: tuple[MonitorStatus, ...]) -> Iterator[Metric]:
         labels,
     )
     yield _gauge(
+        "streamguard_budgeted_detectors",
+        "Budgeted detectors by what they promise: kept, false alarms within the budget; none, their baseline does not"
+        " bear it; learning, they have none yet and do not alarm.",
+        (
+            ((*values, promise), each.promises.get(promise, 0))
+            for values, each in labelled
+            for promise in ("kept", "none", "learning")
+        ),
+        (*labels, "promise"),
+    )
+    yield _gauge(
         "streamguard_watermark_lag_seconds",
         "Watermark of a source (an input partition number) behind the furthest source's, at the monitors of an outcomes"
         " partition: a function of the data, without a clock. 0 where the source is not waited for, +Inf where it has"

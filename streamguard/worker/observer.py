@@ -164,6 +164,7 @@ class Observer:
             released=task.counts["released"],
             late=task.merge.late_count,
             segments=task.segment_count,
+            promises=dict(task.promises()),
             sources_behind_ms=tuple(task.merge.behind_ms),
             holders=tuple(task.merge.holders),
         )

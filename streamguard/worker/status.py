@@ -80,6 +80,8 @@ class MonitorStatus:
     released: int
     late: int
     segments: int
+    promises: Mapping[str, int]
+    """How many budgeted detectors promise what: see `core.budgeted.Budgeted.promise`."""
     sources_behind_ms: tuple[int | None, ...]
     """How far the watermark of each source is behind the furthest; None where it has never been heard of."""
     holders: tuple[int, ...]

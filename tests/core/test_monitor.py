@@ -68,7 +68,7 @@ def test_an_alert_has_every_field_of_the_contract() -> None:
     assert set(data) == {
         *("id", "episode", "status", "kind", "severity", "monitor", "model", "version", "segment", "check"),
         *("guarantee", "event_time", "onset", "direction", "before", "after", "labels", "examples", "classes"),
-        *("look_first",),
+        *("segments", "look_first"),
         *("source", "absorbed", "duration_s"),
     }
     assert (data["model"], data["version"], data["segment"]) == ("fraud", "7", {"version": "7"})

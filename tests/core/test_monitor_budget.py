@@ -105,14 +105,14 @@ def test_cuts_and_restarts_change_no_byte(*, restart: bool) -> None:
     """Of any alert: shares of the budget, baselines, evidence, silences and episodes go on as they were."""
     wrong, lost = drawn((0.05, 9000), (0.2, 6000), (0.05, 9000)), drawn((0.02, 12_000), (0.2, 4000), (0.02, 8000))
     records = outcomes(wrong, lost=lost, gap=(20_000, 21_000))
-    given = settings(BUDGETED, {**BUDGETED, "direction": "both"}, unlabelled=BUDGETED, no_data_after="1h")
+    given = settings(BUDGETED, {**BUDGETED, "direction": "both"}, unlabelled=BUDGETED, no_data_after="1h", whole=True)
     whole = stepped(records, given, [])
     said = Counter((each["kind"], each["status"]) for each in documents(whole, Stream.ALERTS))
     assert said["mismatch_drift", "raised"] >= 6
     assert said["mismatch_drift", "resolved"] >= 6
-    assert said["label_starvation", "raised"] == said["label_starvation", "resolved"] == 3
-    # Each is silent at the end; the one with the gap was before.
-    assert (said["no_data", "raised"], said["no_data", "resolved"]) == (4, 1)
+    assert said["label_starvation", "raised"] == said["label_starvation", "resolved"] == 4
+    # Each and the whole are silent at the end; the one with the gap was before.
+    assert (said["no_data", "raised"], said["no_data", "resolved"]) == (5, 1)
     for seed in range(3):
         cuts = np.unique(np.random.default_rng(seed).integers(1, len(records), 40)).tolist()
         assert stepped(records, given, cuts, restart=restart) == whole
@@ -151,6 +151,42 @@ def test_a_segment_without_outcomes_is_told_while_others_go_on() -> None:
     assert found[0]["event_time"] == "1970-01-03T12:59:16.800Z"
     assert found[0]["episode"] == found[1]["episode"]
     assert found[0]["look_first"][0].startswith("no outcome since 1970-01-03T11:5")
+
+
+def test_the_whole_tells_which_segments_explain_it() -> None:
+    """One country of three goes from 5% to 30% of mistakes: nearly all of it is its."""
+    rng = np.random.default_rng(4)
+    country = np.arange(16_000) * 7 // 3 % 3
+    wrong = rng.random(16_000) < np.where((np.arange(16_000) >= 9000) & (country == 1), 0.3, 0.05)
+    found = documents(stepped(outcomes(wrong), settings(whole=True), []), Stream.ALERTS)
+    whole = next(each for each in found if each["segment"] == {})
+    (only,) = whole["segments"]
+    assert only["segment"] == {"country": "c1"}
+    assert only["before"] < 0.07
+    assert only["after"] > 0.2
+    assert only["share"] > 0.8
+    assert whole["look_first"][0].startswith(f"{only['share']:.0%} of it: country=c1 (")
+    assert all(each["segments"] == [] for each in found if each["segment"])
+
+
+def test_the_whole_is_none_of_the_segments_that_are_counted() -> None:
+    """Not before and not after a restart: the fourth segment is one too many, and the third is not."""
+    records = outcomes(drawn((0.05, 3000)), countries=4)
+    given = settings(whole=True, max_segments=3)
+    for restart in (False, True):
+        found = documents(stepped(records, given, [8, 16], restart=restart), Stream.ALERTS)
+        assert [(each["kind"], each["segment"]) for each in found] == [("segments_full", {"country": "c1"})]
+
+
+def test_the_task_knows_what_is_promised() -> None:
+    """Of each budgeted detector: nothing while it learns, and nothing where the baseline does not bear it."""
+    short = {**BUDGETED, "baseline": 100}
+    task = MonitorTask(0, settings(BUDGETED, short).monitor)
+    records = outcomes(drawn((0.05, 6000)))
+    task.step(batch(records[:20], topic="outcomes"))
+    assert task.promises() == {"learning": 3, "none": 3}
+    task.step(batch(records[20:], topic="outcomes", start=20))
+    assert task.promises() == {"kept": 3, "none": 3}
 
 
 def test_segments_and_checks_share_the_budget() -> None:

@@ -33,9 +33,14 @@ STATUS = Status(
         JoinStatus(3, 40, 9600, (InputStatus("predictions", 90_500, COUNTS), InputStatus("labels", 30_000, COUNTS))),
         JoinStatus(4, 5, 1200, ()),
     ),
-    monitors=(MonitorStatus(0, ("fraud", "other"), 12, 5000, 6, 2, (61_000, 0, None), (2,)),),
+    monitors=(
+        MonitorStatus(0, ("fraud", "other"), 12, 5000, 6, 2, {"kept": 3, "learning": 1}, (61_000, 0, None), (2,)),
+    ),
     caps=Caps(1000, 2000),
 )
+
+
+PROMISES = ("kept", "none", "learning")
 
 
 def board(status: Status = STATUS) -> Board:
@@ -100,6 +105,8 @@ def test_what_is_held_stands_beside_its_cap() -> None:
     assert found["streamguard_outcomes_released_total,partition=0"] == 5000
     assert found["streamguard_outcomes_late_total,partition=0"] == 6
     assert found["streamguard_segments,partition=0"] == 2
+    promises = {each: found[f"streamguard_budgeted_detectors,partition=0,promise={each}"] for each in PROMISES}
+    assert promises == {"kept": 3, "none": 0, "learning": 1}
 
 
 def test_what_the_process_has_done_is_counted() -> None:
