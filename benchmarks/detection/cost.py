@@ -5,6 +5,7 @@ in a thousand that get one loss each in turn, and the bytes of its state as JSON
 same run. Writes its table into `docs/detection.md`.
 """
 
+import argparse
 import time
 from collections.abc import Callable
 
@@ -26,6 +27,18 @@ NONE = BudgetedSettings(season="none", baseline=5000)
 
 def main() -> None:
     """Measure, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.detection.cost", description=__doc__)
+    parser.add_argument("--no-write", dest="write", action="store_false", help="leave docs/detection.md as it is")
+    options = parser.parse_args()
+    lines = measured()
+    echo("\n".join(lines))
+    if options.write:
+        text = "\n".join([*lines, "", "`python -m benchmarks.detection.cost`, the least of three rounds."])
+        PAGE.write_text(rewritten(PAGE.read_text(), {"cost": text}))
+
+
+def measured() -> list[str]:
+    """The table."""
     rng = np.random.default_rng(1)
     times = evenly(COUNT, 10_000)
     given = (times - times[0]) / MONTH_MS
@@ -49,9 +62,7 @@ def main() -> None:
     one = slice(6000, 6001)
     seconds = _seconds(lambda: [each.update(times[one], single[one], given[one]) for each in many]) / STREAMS
     lines.append(f"| budgeted, 1,000 streams, one loss each | {seconds * 1e6:.2f} | {seconds / adwin:.1f} | |")
-    echo("\n".join(lines))
-    text = "\n".join([*lines, "", "`python -m benchmarks.detection.cost`, the least of three rounds."])
-    PAGE.write_text(rewritten(PAGE.read_text(), {"cost": text}))
+    return lines
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -6,10 +6,10 @@ from typing import Any, Literal
 from pydantic import Field as Setting
 from pydantic import ValidationInfo, field_validator
 
-from streamguard.config.base import Problem, Section, refusal
+from streamguard.config.base import Key, Problem, Section, refusal
 from streamguard.config.types import Count, Duration, FieldPath, Text, Value, with_unit
 from streamguard.core.detectors import BudgetedSettings, DetectorSettings
-from streamguard.core.losses import Loss, suits
+from streamguard.core.losses import Loss, is_bounded, suits
 from streamguard.core.threshold import ThresholdSettings
 
 Severity = Literal["critical", "warning", "info"]
@@ -48,20 +48,26 @@ class Monitor(Section):
     """Alert when a segment has no outcome for so long, in event time, and for twenty times its usual distance. Null: no
     such check."""
 
-    @field_validator("threshold", mode="before")
+    @field_validator("threshold", "detectors", "unlabelled", mode="before")
     @classmethod
-    def _cooldown_with_unit(cls, data: Any, info: ValidationInfo) -> Any:
+    def _durations_with_unit(cls, data: Any, info: ValidationInfo) -> Any:
         # The core takes a number as milliseconds; in a file that would be a slip.
-        if isinstance(data, dict):
-            try:
-                with_unit(data.get("cooldown"), info)
-            except ValueError as error:
-                raise refusal([(("cooldown",), str(error))]) from None
+        for place, each in enumerate(data) if isinstance(data, list | tuple) else [(None, data)]:
+            for name in ("cooldown", "accept_after"):
+                try:
+                    with_unit(each.get(name) if isinstance(each, dict) else None, info)
+                except ValueError as error:
+                    where: Key = (name,) if place is None else (place, name)
+                    raise refusal([(where, str(error))]) from None
         return data
 
     def problems(self) -> Iterable[Problem]:
-        if self.threshold is None and not self.detectors and self.unlabelled is None:
+        checks = self.threshold, self.detectors or None, self.unlabelled, self.no_data_after_ms
+        if all(each is None for each in checks):
             yield (), f"(monitor {self.name!r}) checks nothing: give it a threshold or a detector"
+        if self.unlabelled is not None and (self.unlabelled.direction != "worse" or self.unlabelled.loss_max):
+            words = f"(monitor {self.name!r}) watches for labels that stay away: leave out direction and loss_max"
+            yield ("unlabelled",), words
         if self.threshold is not None and self.loss is not Loss.MISMATCH:
             yield (
                 ("threshold",),
@@ -74,6 +80,11 @@ class Monitor(Section):
         for index, detector in enumerate(self.detectors):
             if detector in self.detectors[:index]:
                 yield ("detectors", index), f"(monitor {self.name!r}) is there already, with the same settings"
+            if isinstance(detector, BudgetedSettings) and detector.loss_max and is_bounded(self.loss):
+                words = (
+                    f"(monitor {self.name!r}): losses of {self.loss.value} are between 0 and 1 already: leave it out"
+                )
+                yield ("detectors", index, "loss_max"), words
             if not suits(self.loss, detector.takes):
                 works = ", ".join(loss.value for loss in Loss if suits(loss, detector.takes))
                 words = f"(monitor {self.name!r}): {detector.type} cannot watch the loss {self.loss.value}"

@@ -43,6 +43,8 @@ class Episode:
     """The last signal: the next change is looked for after it."""
     updates: int = 0
     """Of the trouble that is open."""
+    onset_ms: int | None = None
+    """Since when it was, as it was told when it was raised."""
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -77,6 +79,7 @@ class Alert:
     guarantee: str | None = None
     absorbed: int = 0
     duration_ms: int | None = None
+    resolution: str | None = None
     source: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
     @property
@@ -111,6 +114,7 @@ class Alert:
             "segments": self.segments,
             "look_first": self.look_first,
             "absorbed": self.absorbed,
+            "resolution": self.resolution,
             "duration_s": None if self.duration_ms is None else self.duration_ms / 1000,
             "source": self.source,
         }

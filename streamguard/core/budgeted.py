@@ -45,6 +45,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _What = tuple[bool, Direction, bool]
 """Whether it is an alarm, in which direction, and whether a level is accepted."""
+_ACCEPTED: _What = False, Direction.BETTER, True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class Finding:
     direction: Direction
     learnt: Learnt
     """The baseline that it was compared with."""
+    limit: float
+    """What the mean loss could be, then, and nothing was wrong: a fraction of `loss_max`."""
     is_accepted: bool = False
 
 
@@ -183,8 +186,8 @@ class Budgeted:
             end = start + self._before_change(times_ms[start:])
             if end == start:
                 if self._trouble is not None and self._learnt is not None:
-                    findings.append(Finding(start, False, Direction.BETTER, self._learnt, is_accepted=True))
-                self._learn_anew()
+                    findings.append(self._finding(start, int(times_ms[start]), self._learnt, _ACCEPTED))
+                self._learn_anew(is_accepted=True)
                 continue
             rest = times_ms[start:end], taken[start:end], given[start:end]
             if self._learnt is None:
@@ -205,7 +208,9 @@ class Budgeted:
                 return int(np.searchsorted(times_ms, change_ms))
         return len(times_ms)
 
-    def _learn_anew(self) -> None:
+    def _learn_anew(self, *, is_accepted: bool = False) -> None:
+        """`is_accepted`: from here on the level that is learnt is tolerated, whatever was declared."""
+        self._is_accepted = is_accepted
         self._baseline = Baseline(seasonal=self._settings.is_seasonal)
         self._learnt: Learnt | None = None
         self._bets: dict[Direction, _Bets] = {}
@@ -235,10 +240,10 @@ class Budgeted:
         if direction is Direction.BETTER:
             lowest = max(0.0, learnt.lower - settings.tolerance)
             return _Bets(1 - lowest, _variance(learnt, lowest), learnt.block, evidence)
-        highest = settings.tolerated_rate
-        if highest is None:
-            top = learnt.upper if learnt.season is None else max(learnt.season) / UNIT
-            highest = min(1.0, top + settings.tolerance)
+        top = learnt.upper if learnt.season is None else max(learnt.season) / UNIT
+        highest = min(1.0, top + settings.tolerance)
+        if settings.tolerated_rate is not None:
+            highest = max(highest, settings.tolerated_rate) if self._is_accepted else settings.tolerated_rate
         return _Bets(highest, _variance(learnt, highest), learnt.block, evidence)
 
     # How it watches.
@@ -290,8 +295,7 @@ class Budgeted:
                 what = self._judge_one(learnt, blocks, number, means[number])
             if what is not None:
                 place = int(blocks.places[number])
-                is_alarm, direction, is_accepted = what
-                found.append(Finding(place, is_alarm, direction, learnt, is_accepted))
+                found.append(self._finding(place, int(blocks.times_ms[number]), learnt, what))
                 if self._learnt is None:
                     return place + 1
             number += 1
@@ -304,8 +308,8 @@ class Budgeted:
         if trouble is not None:
             accept_ms = self._settings.accept_after
             if accept_ms is not None and time_ms - trouble.since_ms >= accept_ms:
-                self._learn_anew()
-                return False, Direction.BETTER, True
+                self._learn_anew(is_accepted=True)
+                return _ACCEPTED
             if trouble.take(int(blocks.excesses[number]), learnt.block * UNIT, stake):
                 self._trouble = None
                 self._bets[Direction.WORSE].clear()
@@ -320,6 +324,17 @@ class Budgeted:
                 self._learn_anew()
                 return True, Direction.BETTER, False
         return None
+
+    def _finding(self, place: int, time_ms: int, learnt: Learnt, what: _What) -> Finding:
+        is_alarm, direction, is_accepted = what
+        limit = learnt.lower - self._settings.tolerance
+        if not (is_alarm and direction is Direction.BETTER):
+            # Of what was learnt, also where it is being learnt anew now.
+            worse = self._bets_on(learnt, Direction.WORSE)
+            season = learnt.season
+            hour = int(hours_of_week(np.array([time_ms]))[0])
+            limit = worse.level / UNIT if season is None else season[hour] / UNIT + self._settings.tolerance
+        return Finding(place, is_alarm, direction, learnt, round(limit, 6), is_accepted)
 
     def _alarm(self, learnt: Learnt, time_ms: int) -> _What:
         worse = self._bets[Direction.WORSE]
@@ -336,7 +351,7 @@ class Budgeted:
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON."""
-        state: dict[str, Any] = {"type": "budgeted", "version": _VERSION}
+        state: dict[str, Any] = {"type": "budgeted", "version": _VERSION, "accepted": self._is_accepted}
         if self._learnt is None:
             return {**state, "baseline": self._baseline.snapshot()}
         trouble = self._trouble
@@ -352,6 +367,7 @@ class Budgeted:
     def _restore(self, state: Mapping[str, Any]) -> None:
         if (state.get("type"), state.get("version")) != ("budgeted", _VERSION):
             raise ValueError(f"state of budgeted, version {_VERSION}, expected, got {state.get('version')!r}")
+        self._is_accepted = state["accepted"]
         if "baseline" in state:
             self._baseline = Baseline.restored(state["baseline"], seasonal=self._settings.is_seasonal)
             return

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from streamguard.config import Monitor
 from streamguard.core.alerts import Episode
-from streamguard.core.baseline import Learnt
 from streamguard.core.budget import spoken
-from streamguard.core.budgeted import Budgeted
+from streamguard.core.budgeted import Budgeted, Finding
 from streamguard.core.detectors import BudgetedSettings, Detector, Direction, build
 from streamguard.core.history import Mean
 from streamguard.core.threshold import Threshold, ThresholdSettings
@@ -44,9 +43,8 @@ class Signal:
     direction: Direction
     mean: Mean | None = field(default=None, compare=False)
     is_wake: bool = False
-    learnt: Learnt | None = field(default=None, compare=False)
-    """What a budgeted detector compared with."""
-    note: str | None = field(default=None, compare=False)
+    finding: Finding | None = field(default=None, compare=False)
+    """Of a budgeted detector."""
 
 
 @dataclass(slots=True)
@@ -94,14 +92,7 @@ class Check:
             ]
         if isinstance(instance, Budgeted):
             return [
-                Signal(
-                    int(places[each.index]),
-                    number,
-                    each.is_alarm,
-                    each.direction,
-                    learnt=each.learnt,
-                    note="the level was accepted as the new baseline" if each.is_accepted else None,
-                )
+                Signal(int(places[each.index]), number, each.is_alarm, each.direction, finding=each)
                 for each in instance.update(feed.times_ms, feed.losses, feed.given)
             ]
         return [
@@ -112,8 +103,8 @@ class Check:
         """What this can be trusted for, where all budgeted detectors together may err so often."""
         if not isinstance(self.instance, Budgeted):
             return f"none: nobody knows how often {self.about['type']} alarms though nothing is wrong"
-        if each.learnt is not None:
-            self._doubt = each.learnt.doubt
+        if each.finding is not None:
+            self._doubt = each.finding.learnt.doubt
         if self._doubt is not None:
             return f"none: {self._doubt}"
         condition = "" if self.settings.is_seasonal else ", if the rate has no season"

@@ -9,6 +9,8 @@ from streamguard.core.records import Scalar
 _RECENT = 50
 _PAIRS_MAX = 64
 _TOLD = 3
+# Fewer mistakes since the onset say nothing of their kinds.
+_SINCE_MIN = 10
 # Below this share of the change a kind of mistake is no lead.
 _SALIENT = 0.3
 
@@ -22,47 +24,50 @@ class Confusion:
     def __init__(self, state: Mapping[str, Any] | None = None) -> None:
         state = state or {}
         self._recent: deque[list[Any]] = deque(map(list, state.get("recent", ())))
-        """Each as [number of the outcome, request ID, prediction, label]."""
+        """Each as [number of the outcome, event time, request ID, prediction, label]."""
         self._usual: Counter[tuple[str, str]] = Counter()
         self._usual.update({(said, truth): count for said, truth, count in state.get("usual", ())})
         self._count: int = state.get("count", 0)
 
-    def add(self, count: int, mistakes: Iterable[tuple[int, str, Scalar, Scalar]]) -> None:
-        """Take so many outcomes, of which these are mistakes: the place of each, request ID, prediction and label."""
+    def add(self, count: int, mistakes: Iterable[tuple[int, int, str, Scalar, Scalar]]) -> None:
+        """Take so many outcomes, and of each mistake its place, event time, request ID, prediction and label."""
         recent = self._recent
         recent.extend([self._count + place, *rest] for place, *rest in mistakes)
         self._count += count
         while len(recent) > _RECENT:
-            _, _, said, truth = recent.popleft()
-            pair = repr(said), repr(truth)
+            pair = _pair(recent.popleft())
             if pair in self._usual or len(self._usual) < _PAIRS_MAX:
                 self._usual[pair] += 1
 
     def examples(self, count: int) -> list[str]:
         """The request IDs of the last mistakes."""
-        return [each[1] for each in self._recent][-count:]
+        return [each[2] for each in self._recent][-count:]
 
-    def classes(self) -> list[dict[str, Any]]:
+    def classes(self, onset_ms: int | None = None) -> list[dict[str, Any]]:
         """The kinds of mistake whose share of all outcomes grew most: before, of late, and their part of the growth.
 
-        Of late: over the outcomes since the oldest of the last fifty mistakes.
+        Of late: since the onset, as far as the last fifty mistakes go back; without ten of them since, over all fifty.
         """
-        if not self._recent:
+        late = [each for each in self._recent if onset_ms is not None and each[1] >= onset_ms]
+        late = late if len(late) >= _SINCE_MIN else list(self._recent)
+        if not late:
             return []
-        before_count = self._recent[0][0]
+        before_count = late[0][0]
         after_count = self._count - before_count
-        recent = Counter((repr(each[2]), repr(each[3])) for each in self._recent)
+        usual = self._usual + Counter(_pair(each) for each in self._recent if each[0] < before_count)
+        kinds = {_pair(each): (each[3], each[4]) for each in late}
+        recent = Counter(map(_pair, late))
         growth = {
-            pair: count / after_count - (self._usual[pair] / before_count if before_count else 0.0)
+            pair: count / after_count - (usual[pair] / before_count if before_count else 0.0)
             for pair, count in recent.items()
         }
         total = sum(each for each in growth.values() if each > 0)
         leading = sorted(growth, key=lambda pair: (-growth[pair], pair))[:_TOLD]
         return [
             {
-                "predicted": pair[0],
-                "labelled": pair[1],
-                "before": round(self._usual[pair] / before_count, 6) if before_count else None,
+                "predicted": kinds[pair][0],
+                "labelled": kinds[pair][1],
+                "before": round(usual[pair] / before_count, 6) if before_count else None,
                 "after": round(recent[pair] / after_count, 6),
                 "share": round(growth[pair] / total, 3),
             }
@@ -74,3 +79,8 @@ class Confusion:
         """Plain JSON."""
         usual = [[*pair, count] for pair, count in self._usual.items()]
         return {"recent": [list(each) for each in self._recent], "usual": usual, "count": self._count}
+
+
+def _pair(mistake: list[Any]) -> tuple[str, str]:
+    """As text, in which a number and its digits differ."""
+    return repr(mistake[3]), repr(mistake[4])

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from streamguard.config import Monitor
 from streamguard.core.alerts import Alert, Episode, Status, rate_of, rfc3339, signal
 from streamguard.core.bands import anytime_band
-from streamguard.core.baseline import Learnt
-from streamguard.core.budgeted import Budgeted
-from streamguard.core.checks import Feed, Signal, checks
+from streamguard.core.budgeted import Budgeted, Finding
+from streamguard.core.checks import Check, Feed, Signal, checks
 from streamguard.core.confusion import Confusion
 from streamguard.core.detectors import Direction
 from streamguard.core.history import History, Mean
@@ -145,14 +144,14 @@ class Segment:
         status = Status.RAISED if change.is_silent else Status.RESOLVED
         trigger = change.time_ms, NO_SOURCE, NO_OFFSET, NO_OFFSET
         alert = self._blank(change.time_ms, trigger, status, {"type": "no_data", "after_ms": silence.after_ms})
-        alert.kind, alert.severity = "no_data", "warning"
+        alert.kind = "no_data"
         episode = self._silent
         if change.is_silent:
             episode.id, episode.raised_ms = alert.id, change.time_ms
             before = f"no outcome since {rfc3339(change.since_ms)}, one every {change.distance_ms / 1000:.3g} s before"
             alert.look_first = [f"{before}: look at what writes predictions and labels"]
         else:
-            alert.duration_ms = change.time_ms - episode.raised_ms
+            alert.duration_ms, alert.resolution = change.time_ms - episode.raised_ms, "recovered"
         alert.episode = episode.id or ""
         return alert
 
@@ -198,9 +197,11 @@ class Segment:
         alert.direction = each.direction
         alert.guarantee = guarantee
         if check.of_labels:
-            self._starvation(alert, each.learnt)
-        else:
+            self._starvation(alert, check, each.finding)
+        elif each.finding is None:
             self._evidence(alert, each.mean, since_ms)
+        else:
+            self._compared(alert, check, each.finding, since_ms)
         if status is Status.RAISED:
             alert.episode = alert.id
             episode.id = None if is_notice else alert.id
@@ -209,7 +210,8 @@ class Segment:
             alert.absorbed, episode.absorbed = episode.absorbed, 0
         if status is Status.RESOLVED:
             alert.duration_ms = time_ms - episode.raised_ms
-            alert.look_first = [] if each.note is None else [each.note]
+            is_accepted = each.finding is not None and each.finding.is_accepted
+            alert.resolution = "accepted" if is_accepted else "recovered"
             episode.id = None
         elif each.is_alarm and check.forgets:
             episode.since_ms = time_ms
@@ -236,17 +238,41 @@ class Segment:
             direction=Direction.UNKNOWN,
         )
 
-    def _starvation(self, alert: Alert, learnt: Learnt | None) -> None:
+    def _starvation(self, alert: Alert, check: Check, finding: Finding | None) -> None:
         """Fewer predictions get their labels than did."""
         alert.kind = "label_starvation"
-        alert.severity = "warning"
-        if learnt is not None:
-            alert.before = self._level(Mean(learnt.count, learnt.rate * learnt.count))
+        if finding is not None:
+            alert.before = self._usual(check, finding)
         settled = list(self._settled)[-_STARVED:]
         alert.after = self._level(Mean(len(settled), float(len(settled) - sum(settled))))
         alert.labels = self._labels()
         if alert.status is not Status.RESOLVED:
             alert.look_first = ["predictions get no label that got one before: look at what writes the labels"]
+
+    def _compared(self, alert: Alert, check: Check, finding: Finding, since_ms: int) -> None:
+        """Evidence of a budgeted detector: what was usual, and what is since the onset, which an episode keeps."""
+        episode = check.episode
+        alert.before = self._usual(check, finding)
+        alert.labels = self._labels()
+        if alert.status is Status.RAISED or episode.onset_ms is None:
+            change = self._history.change(since_ms, sign=_SIGNS[alert.direction])
+            episode.onset_ms = alert.event_time_ms if change is None else change.onset_ms
+        alert.onset_ms = episode.onset_ms
+        alert.after = self._level(self._history.levels(episode.onset_ms)[1])
+        if alert.status is Status.RESOLVED and not finding.is_accepted:
+            back = self._history.change(episode.onset_ms, sign=_SIGNS[Direction.BETTER])
+            if back is not None:
+                alert.onset_ms, alert.after = back.onset_ms, self._level(back.after)
+        self._mistakes(alert)
+
+    def _usual(self, check: Check, finding: Finding) -> dict[str, Any] | None:
+        """The baseline's level, and the limit that was to be exceeded."""
+        learnt, scale = finding.learnt, check.settings.loss_max or 1.0
+        # Dependent losses say as much as fewer independent ones.
+        worth = max(1, min(learnt.count, round(learnt.count / learnt.design)))
+        band = None if check.settings.loss_max else self._band(learnt.rate * worth, worth)
+        level = rate_of(Mean(learnt.count, learnt.rate * scale * learnt.count), band)
+        return level and {**level, "limit": round(finding.limit * scale, 6)}
 
     def _labels(self) -> dict[str, Any]:
         settled = len(self._settled)
@@ -266,17 +292,21 @@ class Segment:
         if mean is not None:
             alert.after = self._level(mean)
         alert.labels = self._labels()
+        self._mistakes(alert)
+
+    def _mistakes(self, alert: Alert) -> None:
         if alert.status is Status.RESOLVED or alert.direction is Direction.BETTER:
             return
         alert.examples = self._confusion.examples(_EXAMPLES)
         if is_binary(self._monitor.loss):
-            alert.classes = self._confusion.classes()
+            alert.classes = self._confusion.classes(alert.onset_ms)
             alert.look_first = [_told(each) for each in alert.classes]
 
     def _level(self, mean: Mean) -> dict[str, Any] | None:
-        if mean.count == 0 or not is_bounded(self._monitor.loss):
-            return rate_of(mean, None)
-        return rate_of(mean, anytime_band(min(mean.total, float(mean.count)), mean.count))
+        return rate_of(mean, self._band(mean.total, mean.count) if is_bounded(self._monitor.loss) else None)
+
+    def _band(self, total: float, count: int) -> tuple[float, float]:
+        return anytime_band(min(total, float(count)), count)
 
     def _absorb(
         self,
@@ -300,7 +330,10 @@ class Segment:
             # Nearly all; they have no classes, and a few are examples enough.
             mistakes = mistakes[-_EXAMPLES:]
         wrong = part_places[mistakes]
-        columns = (each.tolist() for each in (mistakes, rows.id[wrong], rows.prediction[wrong], rows.label[wrong]))
+        columns = (
+            each.tolist()
+            for each in (mistakes, rows.time[wrong], rows.id[wrong], rows.prediction[wrong], rows.label[wrong])
+        )
         self._confusion.add(len(part), zip(*columns, strict=True))
 
     def _agree(self, comparable: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], list[tuple[int, Status]]]:
@@ -345,7 +378,7 @@ class Segment:
                 f"predictions such as {prediction!r} never compare with labels such as {label!r}: {mend}"
             ]
         else:
-            alert.duration_ms = alert.event_time_ms - self._disagreement.raised_ms
+            alert.duration_ms, alert.resolution = alert.event_time_ms - self._disagreement.raised_ms, "recovered"
         alert.episode = self._disagreement.id or ""
         if status is Status.RESOLVED:
             self._disagreement.id = None
@@ -355,7 +388,7 @@ class Segment:
 def _told(each: dict[str, Any]) -> str:
     before = "" if each["before"] is None else f"{each['before']:.1%} -> "
     return (
-        f"{each['share']:.0%} of it: predicted {each['predicted']}, labelled {each['labelled']}"
+        f"{each['share']:.0%} of it: predicted {each['predicted']!r}, labelled {each['labelled']!r}"
         f" ({before}{each['after']:.1%} of the outcomes)"
     )
 

@@ -114,6 +114,14 @@ def test_the_declared_rate_is_what_counts() -> None:
     assert start > 25_000
 
 
+def test_a_level_that_is_accepted_is_tolerated_whatever_was_declared() -> None:
+    """Else it would alarm again at once, and every few days."""
+    losses = stretches((0.05, 5000), (0.2, 60_000))
+    findings = found(losses, tolerated_rate=0.1, accept_after="2d")
+    assert len(opened(findings)) == 1
+    assert findings[-1].is_accepted
+
+
 def test_a_tolerance_is_added_to_the_baseline() -> None:
     """A rise within it is never told."""
     losses = stretches((0.05, 5000), (0.08, 30_000))

@@ -69,7 +69,7 @@ def test_an_alert_has_every_field_of_the_contract() -> None:
         *("id", "episode", "status", "kind", "severity", "monitor", "model", "version", "segment", "check"),
         *("guarantee", "event_time", "onset", "direction", "before", "after", "labels", "examples", "classes"),
         *("segments", "look_first"),
-        *("source", "absorbed", "duration_s"),
+        *("source", "absorbed", "resolution", "duration_s"),
     }
     assert (data["model"], data["version"], data["segment"]) == ("fraud", "7", {"version": "7"})
     assert data["check"] == {"type": "threshold", **THRESHOLD, "max_mismatch_percent": 50.0}

@@ -135,7 +135,7 @@ def test_labels_that_stay_away_are_told() -> None:
     found = documents(stepped(records, settings(BUDGETED, unlabelled=BUDGETED), []), Stream.ALERTS)
     first = found[0]
     assert {each["kind"] for each in found} == {"label_starvation"}
-    assert (first["severity"], first["status"], first["guarantee"]) == ("warning", "raised", GUARANTEE)
+    assert (first["severity"], first["status"], first["guarantee"]) == ("critical", "raised", GUARANTEE)
     assert first["before"]["rate"] < 0.03 < first["after"]["rate"]
     assert "look at what writes the labels" in first["look_first"][0]
 
@@ -218,10 +218,13 @@ def test_one_shift_of_a_month_is_one_episode() -> None:
 
 
 def test_an_alert_tells_the_levels_with_bands_that_hold_whenever_one_looks() -> None:
-    """The true rates are inside, and the onset is near."""
+    """The true rates are inside, the onset is near, and what was to be exceeded is said."""
     first = alerts(drawn((0.05, 10_000), (0.2, 2000)))[0]
     (low, high), (above_low, above_high) = first["before"]["interval"], first["after"]["interval"]
-    assert low <= 0.05 <= high < above_low <= 0.2 <= above_high
+    assert low <= 0.05 <= high
+    assert above_low <= 0.2 <= above_high
+    assert first["before"]["count"] == 1000
+    assert 0.05 < first["before"]["limit"] < above_low
     assert "1970-01-05T23:00" < first["onset"] < "1970-01-06T03:00"
     assert first["direction"] == "worse"
 
@@ -233,10 +236,16 @@ def test_an_improvement_is_a_notice() -> None:
 
 
 def test_a_level_that_is_accepted_is_told() -> None:
-    """The episode ends with the words that say so."""
+    """The episode ends as accepted, and with the level that is; one that comes back ends as recovered."""
     found = alerts(drawn((0.05, 10_000), (0.12, 30_000)), {**BUDGETED, "accept_after": "5d"})
-    assert [found[0]["status"], found[-1]["status"]] == ["raised", "resolved"]
-    assert found[-1]["look_first"] == ["the level was accepted as the new baseline"]
+    last = found[-1]
+    assert [found[0]["status"], last["status"], last["resolution"]] == ["raised", "resolved", "accepted"]
+    assert 0.11 < last["after"]["rate"] < 0.13
+    assert last["onset"] == found[0]["onset"]
+    back = alerts(drawn((0.05, 10_000), (0.2, 4000), (0.05, 6000)))[-1]
+    assert (back["status"], back["resolution"]) == ("resolved", "recovered")
+    assert back["after"]["rate"] < 0.08
+    assert "1970-01-07T23:00" < back["onset"] < "1970-01-08T03:00"
 
 
 def sooner_when_wrong(*, cohorts: bool) -> list[dict[str, Any]]:

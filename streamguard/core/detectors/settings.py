@@ -4,9 +4,10 @@ They stand apart from the detectors, since river takes a second to import and re
 river's settings for warnings are left out: a detector here reports drifts, and they do not move those.
 """
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from streamguard.core.durations import DurationMs, parse_duration_ms
 from streamguard.core.losses import Needs
@@ -16,6 +17,20 @@ _TWO_WEEKS_MS = 14 * 86_400_000
 _SAMPLES_MIN = 100
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Values = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+def _moment(value: object) -> object:
+    """Refuse numbers, whose unit would be a guess, and times without an offset."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    if not isinstance(found, datetime) or found.tzinfo is None:
+        raise ValueError(f"{str(value)!r} is no time with its UTC offset, such as 2026-01-31T12:00:00Z")
+    return found
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]
 
 
 class Settings(BaseModel):
@@ -164,9 +179,10 @@ class BudgetedSettings(Settings):
     baseline: WindowSetting = "14d"
     """From how long, in event time ("14d"), or how many outcomes (5000), what is usual is learnt."""
     baseline_samples: int = Field(default=1000, ge=_SAMPLES_MIN, le=100_000_000)
-    """Where `baseline` is a duration: at least so many outcomes."""
+    """Where `baseline` is a duration: at least so many outcomes. Not looked at where it is a count."""
     tolerated_rate: float | None = Field(default=None, gt=0, lt=1)
-    """The mean loss that is nothing wrong, as a fraction. Null: the upper bound of the baseline's."""
+    """The mean loss that is nothing wrong, as a fraction. Of the baseline is then learnt only how losses depend on each
+    other; a short one will do. Null: the upper bound of the baseline's."""
     tolerance: float = Field(default=0.0, ge=0, lt=1)
     """How far above the baseline's bound is nothing wrong either, as a fraction."""
     season: Literal["hour_of_week", "none"] = "hour_of_week"
@@ -174,7 +190,7 @@ class BudgetedSettings(Settings):
     all hours, which finds more and sooner, and where it is not true alarms in vain."""
     accept_after: DurationMs | None = 604_800_000
     """After trouble of this long its level is taken for the new baseline. Null: never."""
-    rebaseline_at: tuple[AwareDatetime, ...] = ()
+    rebaseline_at: tuple[Moment, ...] = ()
     """Event times (RFC 3339) at which what is usual is learnt anew: to acknowledge trouble whose level is to stay, or
     after a change that is known. Learning goes on from the first outcome after."""
     loss_max: float | None = Field(default=None, gt=0)
@@ -187,6 +203,8 @@ class BudgetedSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.accept_after == 0:
+            raise ValueError("accept_after must be longer than 0s; null: never")
         if self.baseline_count < _SAMPLES_MIN:
             raise ValueError(f"baseline must be {_SAMPLES_MIN} outcomes at least, got {self.baseline}")
         if self.season == "none":
