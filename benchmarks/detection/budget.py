@@ -35,7 +35,8 @@ SETTINGS = {
     "as by default": BudgetedSettings(),
     "season: none, baseline: 7d": BudgetedSettings(season="none", baseline="7d"),
 }
-KINDS = ("independent", "lag-1 correlation .2", "lag-1 correlation .5", "daily and weekly season")
+SEASON, WANDERING = "daily and weekly season", "a rate that wanders"
+KINDS = ("independent", "lag-1 correlation .2", "lag-1 correlation .5", SEASON, WANDERING)
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -69,14 +70,32 @@ def arrivals(rng: np.random.Generator, per_day: int) -> Ints:
 
 
 def losses(rng: np.random.Generator, kind: str, rate: float, times_ms: Ints) -> Floats:
-    """Of 0 and 1. The season moves the rate by a fifth over the day, and by three tenths at weekends."""
+    """Of 0 and 1. The season moves the rate by a fifth over the day, and by three tenths at weekends.
+
+    A rate that wanders is 20% off on average, and takes a thousand outcomes to forget where it was.
+    """
     if kind.startswith("lag-1"):
         return chained(rng, len(times_ms), rate, float(kind.rsplit(" ", 1)[1]))
+    if kind == WANDERING:
+        return drawn(rng, rate * np.exp(wandering(rng, len(times_ms)) - 0.02))
     days = times_ms / DAY_MS
     is_weekend = days.astype(np.int64) % 7 >= 5
-    moved = rate * (1 + 0.2 * np.sin(2 * np.pi * days) + 0.3 * is_weekend)
-    drawn: Floats = (rng.random(len(days)) < (moved if kind == KINDS[-1] else rate)).astype(np.float64)
-    return drawn
+    season = 1 + 0.2 * np.sin(2 * np.pi * days) + 0.3 * is_weekend
+    return drawn(rng, rate * season if kind == SEASON else np.full(len(days), rate))
+
+
+def drawn(rng: np.random.Generator, rates: Floats) -> Floats:
+    """A loss of 0 or 1 for each rate."""
+    return (rng.random(len(rates)) < rates).astype(np.float64)
+
+
+def wandering(rng: np.random.Generator, count: int, every: int = 50, memory: int = 1000) -> Floats:
+    """An autoregression with a standard deviation of 0.2 that forgets over so many outcomes: float64[count]."""
+    kept = float(np.exp(-every / memory))
+    steps = rng.standard_normal(count // every + 1) * 0.2
+    for place in range(1, len(steps)):
+        steps[place] = kept * steps[place - 1] + np.sqrt(1 - kept**2) * steps[place]
+    return np.repeat(steps, every)[:count]
 
 
 def judged(number: int, kind: str, name: str, monthly: float, streams: int) -> Told:

@@ -54,6 +54,21 @@ def wilson(rate: float, count: float, z: float) -> tuple[float, float]:
     return low, 1.0 if rate == 1 else min(1.0, (centre + spread) / scale)
 
 
+def chernoff(rate: float, count: float, chance: float) -> float:
+    """Return a lower bound of a rate from so many independent losses in [0, 1], wrong at most with this chance.
+
+    Source: Hoeffding, "Probability Inequalities for Sums of Bounded Random Variables", JASA 58, 1963, theorem 1.
+    """
+    if rate == 0:
+        return 0.0
+    most = -math.log(chance) / count
+
+    def is_inside(p: float) -> bool:
+        return rate * math.log(rate / p) + (_term(1 - rate, (1 - rate) / (1 - p)) if rate < 1 else 0.0) <= most
+
+    return _edge(rate, 0.0, is_inside)
+
+
 def quantile(chance: float) -> float:
     """The z that a normal variable exceeds with this chance."""
     return -NormalDist().inv_cdf(chance)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamguard.core.bands import quantile, wilson
+from streamguard.core.bands import chernoff, quantile, wilson
 
 UNIT = 1 << 14
 """A loss of 1."""
@@ -26,12 +26,15 @@ _HOUR_MS = 3_600_000
 # 1970 began on a Thursday; a week here begins on Monday, in UTC.
 _MONDAY_MS = 4 * 24 * _HOUR_MS
 _SCALES = 13
+_ROWS_MAX = 1 << 20
 _BLOCKS_MIN = 30
 # How much the variance of a block of four blocks may exceed four times that of one.
 _GROWTH_MAX = 1.1
 _SIGMAS = 4.0
 # Losses that hardly vary say much about their mean, but not everything.
-_DESIGN_MIN = 0.01
+_DESIGN_MIN = 0.05
+# Of 168 hours one in a few hundred is as unlike by chance.
+_SURE = 3.0
 # A chance that no budget goes below: its bound is seven standard deviations away.
 _CHANCE_MIN = 1e-12
 _CHANCE_MAX = 0.05
@@ -114,6 +117,11 @@ class Baseline:
 
     def add(self, times_ms: Ints, losses: Ints) -> None:
         """Take losses, as `quanta`, in order."""
+        # Of more at once the squares of large blocks add up to more than 64 bits.
+        for start in range(0, len(losses), _ROWS_MAX):
+            self._add(times_ms[start : start + _ROWS_MAX], losses[start : start + _ROWS_MAX])
+
+    def _add(self, times_ms: Ints, losses: Ints) -> None:
         ends = np.cumsum(losses)
         for number, scale in enumerate(self.scales):
             size = 1 << number
@@ -133,16 +141,18 @@ class Baseline:
             self.counts = [old + int(new) for old, new in zip(self.counts or [0] * HOURS, counts, strict=True)]
             self.totals = [old + int(new) for old, new in zip(self.totals or [0] * HOURS, totals, strict=True)]
 
-    def learnt(self, given: float) -> Learnt:
-        """What there is to say, at the price of the budget that has flowed meanwhile."""
+    def learnt(self, given: float, sides: int = 1) -> Learnt:
+        """What there is to say, at the price of the budget that has flowed meanwhile, which `sides` bounds share."""
         # Nothing was spent while it was learnt: that a bound is wrong may cost as much as would have been.
-        chance = min(_CHANCE_MAX, max(_CHANCE_MIN, given - self.given))
+        chance = min(_CHANCE_MAX, max(_CHANCE_MIN, (given - self.given) / sides))
         rate = self.total / self.count / UNIT
         number, doubt = self._block()
         design = max(self._design(number, rate), _DESIGN_MIN)
         count = self.count / design
         z = quantile(chance)
-        lower, upper = wilson(rate, count, z)
+        upper = wilson(rate, count, z)[1]
+        # Near 0 Wilson's lower bound errs more often than it says.
+        lower = chernoff(rate, count, chance)
         if doubt is None and not self.seasonal:
             doubt = self._inconstancy(number, rate)
         season = self._season(z, design) if self.seasonal else None
@@ -191,17 +201,27 @@ class Baseline:
                 continue
             rate = sum(weight * each for weight, each in totals) / count / UNIT
             worth = count**2 / sum(weight * weight * each for weight, each in counts) / design
-            bounds.append(math.ceil(wilson(rate, worth, z)[1] * UNIT))
+            bound = wilson(rate, worth, z)[1]
+            if self.counts[hour]:
+                low, high = self._hour(hour, z, design)
+                # An hour that is unlike its neighbours stands for itself.
+                bound = max(bound, high) if low > rate else bound
+            bounds.append(math.ceil(bound * UNIT))
         return bounds
+
+    def _hour(self, hour: int, z: float, design: float) -> tuple[float, float]:
+        count = self.counts[hour]
+        return wilson(self.totals[hour] / count / UNIT, count / design, max(z, _SURE))
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON."""
         state = asdict(self)
         del state["seasonal"]
-        return {**state, "scales": [[*asdict(scale).values()] for scale in self.scales]}
+        # As text: squares outgrow the numbers of JSON within weeks.
+        return {**state, "scales": [[*map(str, asdict(scale).values())] for scale in self.scales]}
 
     @staticmethod
     def restored(state: Mapping[str, Any], *, seasonal: bool) -> "Baseline":
         """From a snapshot."""
         rest = {name: value for name, value in state.items() if name != "scales"}
-        return Baseline(seasonal=seasonal, **rest, scales=[Scale(*each) for each in state["scales"]])
+        return Baseline(seasonal=seasonal, **rest, scales=[Scale(*map(int, each)) for each in state["scales"]])

@@ -41,10 +41,14 @@ class Flow:
     """How far the stream has come."""
     _bends: list[tuple[int, float, float]] = field(default_factory=list)
     """From when on, what was given by then, and how much a millisecond since: the last is in force."""
+    _columns: tuple[NDArray[Any], ...] | None = None
+    """The same, once they are asked for."""
 
     def at(self, times_ms: Ints) -> Floats:
         """What each segment was given until these times, which are not before the last call of `settle`."""
-        since_ms, given, share = (np.array(column) for column in zip(*self._bends, strict=True))
+        if self._columns is None:
+            self._columns = tuple(np.array(column) for column in zip(*self._bends, strict=True))
+        since_ms, given, share = self._columns
         place = np.searchsorted(since_ms, times_ms, "right") - 1
         found: Floats = given[place] + (times_ms - since_ms[place]) * share[place]
         return found
@@ -57,7 +61,9 @@ class Flow:
     def settle(self, time_ms: int) -> None:
         """Nothing from before this time will be asked for."""
         self.last_ms = time_ms
-        del self._bends[:-1]
+        if len(self._bends) > 1:
+            del self._bends[:-1]
+            self._columns = None
 
     def snapshot(self) -> list[Any]:
         """Plain JSON."""
@@ -69,18 +75,21 @@ class Flow:
             self._bend(time_ms)
 
     def restore(self, state: Sequence[Any] | None, segments: int) -> None:
-        """From a snapshot of a monitor of so many segments; None: of one that had no budget then.
+        """From a snapshot of a monitor that has so many segments now; None: of one that had no budget then.
 
-        Another budget counts from where the stream had come.
+        Another budget, or another number of segments, counts from where the stream had come.
         """
-        if state is None:
-            self.segments = segments
+        self.segments = segments
+        if state is None or not segments:
             return
-        per_month, self.segments, self.last_ms, bends = state
+        per_month, known, self.last_ms, bends = state
         self._bends = [(since_ms, given, share) for since_ms, given, share in bends]
-        if per_month != self.per_month and self._bends:
+        if (per_month, known) != (self.per_month, segments) and self._bends:
             self._bend(self.last_ms)
 
     def _bend(self, time_ms: int) -> None:
-        given = float(self.at(np.array([time_ms]))[0]) if self._bends else 0.0
+        """From this time on, which is not before the last bend, another share."""
+        since_ms, given, share = self._bends[-1] if self._bends else (time_ms, 0.0, 0.0)
+        given += (time_ms - since_ms) * share
         self._bends.append((time_ms, given, self.per_month / self.segments / MONTH_MS))
+        self._columns = None

@@ -142,7 +142,7 @@ class Budgeted:
     """The detector over one stream of losses in [0, 1], in order of event time.
 
     How the stream is cut into calls changes nothing, nor does a snapshot and restore in between. The state is
-    below 1 kB, with a season 2 kB.
+    below 1 kB; with a season below 4 kB while it is learnt, and then 2 kB.
 
     >>> detector = Budgeted(BudgetedSettings(baseline=1000, season="none"))
     >>> losses = np.repeat([0.0, 1.0], 1000)
@@ -203,8 +203,10 @@ class Budgeted:
     def _before_change(self, times_ms: Ints) -> int:
         """How many come before what is usual is to be learnt anew."""
         since_ms = self._baseline.start_ms if self._learnt is None else self._learnt.start_ms
+        # What begins to be learnt begins with the first of these.
+        since_ms = int(times_ms[0]) if since_ms is None else since_ms
         for change_ms in self._changes_ms:
-            if since_ms is not None and since_ms < change_ms:
+            if since_ms < change_ms:
                 return int(np.searchsorted(times_ms, change_ms))
         return len(times_ms)
 
@@ -225,7 +227,8 @@ class Budgeted:
         count = max(settings.baseline_count - baseline.count, by_time + 1)
         baseline.add(times_ms[:count], losses[:count])
         if count <= len(losses):
-            self._begin(baseline.learnt(float(given[count - 1])), float(given[count - 1]))
+            now = float(given[count - 1])
+            self._begin(baseline.learnt(now, len(self._directions)), now)
         return min(count, len(losses))
 
     def _begin(self, learnt: Learnt, given: float) -> None:
@@ -233,18 +236,29 @@ class Budgeted:
         self._baseline = Baseline(seasonal=False)
         self._learnt, self._given = learnt, given
         self._filled = self._excess = 0
-        self._bets = {each: self._bets_on(learnt, each) for each in self._directions}
+        self._bets = self._all_bets(learnt)
 
-    def _bets_on(self, learnt: Learnt, direction: Direction, evidence: Sequence[float] = ()) -> _Bets:
+    def _all_bets(
+        self, learnt: Learnt, evidence: Mapping[str, Sequence[float]] | None = None
+    ) -> dict[Direction, _Bets]:
+        """In each direction in which there is anything to bet on: nothing is worse than always wrong."""
+        levels = {Direction.WORSE: self._highest(learnt), Direction.BETTER: 1 - self._lowest(learnt)}
+        return {
+            each: _Bets(level, _variance(learnt, level), learnt.block, (evidence or {}).get(each.value, ()))
+            for each, level in levels.items()
+            if each in self._directions and level < 1
+        }
+
+    def _lowest(self, learnt: Learnt) -> float:
+        return max(0.0, learnt.lower - self._settings.tolerance)
+
+    def _highest(self, learnt: Learnt) -> float:
         settings = self._settings
-        if direction is Direction.BETTER:
-            lowest = max(0.0, learnt.lower - settings.tolerance)
-            return _Bets(1 - lowest, _variance(learnt, lowest), learnt.block, evidence)
         top = learnt.upper if learnt.season is None else max(learnt.season) / UNIT
         highest = min(1.0, top + settings.tolerance)
         if settings.tolerated_rate is not None:
             highest = max(highest, settings.tolerated_rate) if self._is_accepted else settings.tolerated_rate
-        return _Bets(highest, _variance(learnt, highest), learnt.block, evidence)
+        return highest
 
     # How it watches.
 
@@ -259,7 +273,8 @@ class Budgeted:
             excesses[0] += self._excess
             self._filled = self._excess = 0
             now = given[ends - 1]
-            stakes = np.minimum(np.diff(now, prepend=self._given), _GIVEN_MAX) / len(self._directions)
+            # None is less than nothing: a budget that was away for a while begins at 0 again.
+            stakes = np.clip(np.diff(now, prepend=self._given), 0.0, _GIVEN_MAX) / len(self._directions)
             end = self._judge(learnt, _Blocks(ends - 1, times_ms[ends - 1], excesses, stakes), found)
             self._given = float(now[-1])
             if end is not None:
@@ -283,8 +298,8 @@ class Budgeted:
         whole = learnt.block * UNIT
         means, stakes = (blocks.excesses / whole).tolist(), blocks.stakes.tolist()
         number = 0
-        while number < len(means):
-            if self._trouble is None and self._directions == [Direction.WORSE]:
+        while number < len(means) and self._bets:
+            if self._trouble is None and [*self._bets] == [Direction.WORSE]:
                 # The usual case, in one go.
                 skipped = self._bets[Direction.WORSE].run(means[number:], stakes[number:])
                 if skipped is None:
@@ -305,15 +320,10 @@ class Budgeted:
         """The same of one block."""
         time_ms, stake = int(blocks.times_ms[number]), float(blocks.stakes[number])
         trouble = self._trouble
-        if trouble is not None:
-            accept_ms = self._settings.accept_after
-            if accept_ms is not None and time_ms - trouble.since_ms >= accept_ms:
-                self._learn_anew(is_accepted=True)
-                return _ACCEPTED
-            if trouble.take(int(blocks.excesses[number]), learnt.block * UNIT, stake):
-                self._trouble = None
-                self._bets[Direction.WORSE].clear()
-                return False, Direction.BETTER, False
+        if trouble is not None and trouble.take(int(blocks.excesses[number]), learnt.block * UNIT, stake):
+            self._trouble = None
+            self._bets[Direction.WORSE].clear()
+            return False, Direction.BETTER, False
         worse, better = self._bets.get(Direction.WORSE), self._bets.get(Direction.BETTER)
         if worse is not None and worse.take(mean, stake):
             return self._alarm(learnt, time_ms)
@@ -327,18 +337,22 @@ class Budgeted:
 
     def _finding(self, place: int, time_ms: int, learnt: Learnt, what: _What) -> Finding:
         is_alarm, direction, is_accepted = what
-        limit = learnt.lower - self._settings.tolerance
-        if not (is_alarm and direction is Direction.BETTER):
-            # Of what was learnt, also where it is being learnt anew now.
-            worse = self._bets_on(learnt, Direction.WORSE)
-            season = learnt.season
+        if is_alarm and direction is Direction.BETTER:
+            limit = self._lowest(learnt)
+        elif learnt.season is not None:
             hour = int(hours_of_week(np.array([time_ms]))[0])
-            limit = worse.level / UNIT if season is None else season[hour] / UNIT + self._settings.tolerance
+            limit = learnt.season[hour] / UNIT + self._settings.tolerance
+        else:
+            limit = self._highest(learnt)
         return Finding(place, is_alarm, direction, learnt, round(limit, 6), is_accepted)
 
     def _alarm(self, learnt: Learnt, time_ms: int) -> _What:
-        worse = self._bets[Direction.WORSE]
+        worse, accept_ms = self._bets[Direction.WORSE], self._settings.accept_after
         worse.clear()
+        # Once more, and for so long: silence alone is no evidence that trouble lasts.
+        if self._trouble is not None and accept_ms is not None and time_ms - self._trouble.since_ms >= accept_ms:
+            self._learn_anew(is_accepted=True)
+            return _ACCEPTED
         if self._trouble is None:
             self._trouble = _Trouble(time_ms, self._recovery(learnt, worse.level), _prior(learnt))
         return True, Direction.WORSE, False
@@ -374,7 +388,7 @@ class Budgeted:
         learnt = Learnt(**state["learnt"])
         self._begin(learnt, state["given"])
         self._filled, self._excess = state["block"]
-        self._bets = {each: self._bets_on(learnt, each, state["evidence"][each.value]) for each in self._directions}
+        self._bets = self._all_bets(learnt, state["evidence"])
         if state["trouble"] is not None:
             since_ms, evidence, blocks, excess = state["trouble"]
             level = self._bets[Direction.WORSE].level

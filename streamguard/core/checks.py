@@ -107,7 +107,8 @@ class Check:
             self._doubt = each.finding.learnt.doubt
         if self._doubt is not None:
             return f"none: {self._doubt}"
-        condition = "" if self.settings.is_seasonal else ", if the rate has no season"
+        condition = ", if but for the hours of the week" if self.settings.is_seasonal else ", if"
+        condition += " nothing moves the rate when nothing is wrong"
         return f"at most {spoken(per_month)} on average, over all monitors{condition}"
 
     def snapshot(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Which segments explain a change that all of them together show."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,12 +24,8 @@ def leading(levels: Levels) -> list[dict[str, Any]]:
     after_count = sum(after.count for _, _, after in levels)
     if not before_count or not after_count:
         return []
-    parts = [
-        (after.total / after_count - before.total / before_count, each)
-        for each in levels
-        for _, before, after in [each]
-    ]
-    rise = sum(part for part, _ in parts if part > 0)
+    parts = [(each[2].total / after_count - each[1].total / before_count, each) for each in levels]
+    rise = math.fsum(part for part, _ in parts if part > 0)
     ranked = sorted(parts, key=lambda pair: (-pair[0], repr(pair[1][0])))[:_TOLD]
     return [
         {

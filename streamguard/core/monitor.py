@@ -204,7 +204,7 @@ class MonitorTask:
         self.counts = head["counts"]
         self._full = set(head["full"])
         for name, flow in self._flows.items():
-            flow.restore(head.get("flows", {}).get(name), self._sizes[name])
+            flow.restore(head.get("flows", {}).get(name), sum(each == name for each, _ in self._segments))
         return Resume(head["low"], head["position"])
 
     def _state(self, stream: dict[str, Any], state: dict[str, Any], meaning: dict[str, Any] | None = None) -> Output:

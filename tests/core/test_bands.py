@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streamguard.core.bands import anytime_band, quantile, wilson
+from streamguard.core.bands import anytime_band, chernoff, quantile, wilson
 
 
 def test_a_band_that_is_looked_at_all_the_time_is_seldom_wrong() -> None:
@@ -53,3 +53,20 @@ def test_the_score_bound_errs_as_often_as_it_says() -> None:
         totals = rng.binomial(2000, rate, 20_000)
         wrong = np.mean([wilson(total / 2000, 2000, quantile(0.02))[1] < rate for total in totals.tolist()])
         assert 0.005 < wrong < 0.025
+
+
+def test_the_lower_bound_is_safe_for_rare_losses() -> None:
+    """Of one mistake in a thousand, where Wilson's errs several times more often than it says."""
+    rng = np.random.default_rng(6)
+    totals = rng.binomial(1000, 0.001, 100_000)
+    counts = np.bincount(totals)
+    wrong = sum(int(counts[total]) for total in range(len(counts)) if chernoff(total / 1000, 1000, 0.001) > 0.001)
+    assert wrong / 100_000 <= 0.001
+    assert (
+        sum(
+            int(counts[total]) for total in range(len(counts)) if wilson(total / 1000, 1000, quantile(0.001))[0] > 0.001
+        )
+        > 200
+    )
+    assert chernoff(0.0, 10, 0.05) == 0.0
+    assert 0.7 < chernoff(1.0, 10, 0.05) < 1.0

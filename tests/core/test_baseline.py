@@ -120,6 +120,31 @@ def test_hours_without_outcomes_are_told() -> None:
     )
 
 
+def test_an_hour_that_is_unlike_its_neighbours_stands_for_itself() -> None:
+    """A job at night that is wrong in 40% of an hour would be smoothed away."""
+    rng = np.random.default_rng(9)
+    times = np.arange(100_000) * 2 * WEEK_MS // 100_000
+    rates = np.where(hours_of_week(times) % 24 == 3, 0.4, 0.05)
+    baseline = Baseline(seasonal=True)
+    baseline.add(times, quanta((rng.random(100_000) < rates).astype(np.float64)))
+    season = baseline.learnt(0.01).season
+    assert season is not None
+    bounds = np.array(season).reshape(7, 24) / 16384
+    assert (bounds[:, 3] > 0.4).all()
+    assert (bounds[:, 8:] < 0.12).all()
+
+
+def test_a_long_baseline_of_large_losses_can_be_kept() -> None:
+    """Its squares outgrow 64 bits."""
+    baseline = Baseline(seasonal=False)
+    ones = np.full(3_000_000, 16384)
+    for _ in range(8):
+        baseline.add(np.zeros(3_000_000, np.int64), ones)
+    assert baseline.scales[12].squares == (24_000_000 // 4096) * (4096 * 16384) ** 2
+    state = orjson.loads(orjson.dumps(baseline.snapshot()))
+    assert Baseline.restored(state, seasonal=False) == baseline
+
+
 def test_the_week_begins_on_monday() -> None:
     """2026-01-05 was one."""
     monday_ms = 1_767_571_200_000

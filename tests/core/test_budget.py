@@ -52,9 +52,9 @@ def test_where_it_is_cut_changes_no_bit() -> None:
                 cut.appear(birth)
         found += cut.at(piece).tolist()
         cut.settle(int(piece[-1]))
-        state = orjson.loads(orjson.dumps(cut.snapshot()))
+        state, count = orjson.loads(orjson.dumps(cut.snapshot())), cut.segments
         cut = Flow(7.0)
-        cut.restore(state, cut.segments)
+        cut.restore(state, count)
     assert found == expected
 
 
@@ -75,3 +75,29 @@ def test_a_budget_that_is_new_begins_with_the_next_row() -> None:
     flow.begin(100 * DAY_MS)
     flow.begin(105 * DAY_MS)
     assert given(flow, 100, 110) == [0.0, 0.5]
+
+
+def test_segments_that_are_gone_keep_no_share() -> None:
+    """A monitor that means something else now has forgotten them."""
+    flow = Flow(3.0)
+    for day in range(3):
+        flow.appear(day * DAY_MS)
+    flow.settle(10 * DAY_MS)
+    left = Flow(3.0)
+    left.restore(flow.snapshot(), 1)
+    (first, second) = given(left, 10, 11)
+    assert second - first == pytest.approx(0.1)
+    none = Flow(3.0)
+    none.restore(flow.snapshot(), 0)
+    none.appear(20 * DAY_MS)
+    assert given(none, 20, 30) == [0.0, 1.0]
+
+
+def test_many_segments_cost_no_more_than_each() -> None:
+    """Ten thousand appear in one step, and each asks for its share: not each time of all of them."""
+    flow = Flow(1.0)
+    for number in range(10_000):
+        flow.appear(number)
+    for number in range(10_000):
+        flow.at(np.array([10_000 + number]))
+    assert flow.segments == 10_000

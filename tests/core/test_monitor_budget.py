@@ -18,7 +18,9 @@ from tests.core.helpers import batch, documents, topology
 DAY_MS = 86_400_000
 SOURCES = 2
 BUDGETED: dict[str, Any] = {"type": "budgeted", "baseline": 1000, "season": "none", "accept_after": None}
-GUARANTEE = "at most 1 false alarm a month on average, over all monitors, if the rate has no season"
+GUARANTEE = (
+    "at most 1 false alarm a month on average, over all monitors, if nothing moves the rate when nothing is wrong"
+)
 
 
 def settings(*detectors: dict[str, Any], **monitor: Any) -> Topology:

@@ -180,7 +180,7 @@ class BudgetedSettings(Settings):
     """From how long, in event time ("14d"), or how many outcomes (5000), what is usual is learnt."""
     baseline_samples: int = Field(default=1000, ge=_SAMPLES_MIN, le=100_000_000)
     """Where `baseline` is a duration: at least so many outcomes. Not looked at where it is a count."""
-    tolerated_rate: float | None = Field(default=None, gt=0, lt=1)
+    tolerated_rate: float | None = Field(default=None, ge=0.0001, lt=1)
     """The mean loss that is nothing wrong, as a fraction. Of the baseline is then learnt only how losses depend on each
     other; a short one will do. Null: the upper bound of the baseline's."""
     tolerance: float = Field(default=0.0, ge=0, lt=1)
