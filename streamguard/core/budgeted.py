@@ -36,6 +36,7 @@ _STAKE_MAX = 0.95
 # After a long silence a single loss would be an alarm.
 _GIVEN_MAX = 0.01
 
+# What sets off an alarm is partly chance: so many losses at the level are counted with those after it.
 _PRIOR_LOSSES = 200
 # Of losses of 0 and 1 there are two; others are not worth remembering.
 _KNOWN_MAX = 8
@@ -151,7 +152,7 @@ class Budgeted:
     """
 
     def __init__(self, settings: BudgetedSettings, state: Mapping[str, Any] | None = None) -> None:
-        """Start anew, or from a snapshot; ValueError where that is of another version."""
+        """Start anew, or from a snapshot; ValueError where that is damaged, or of another version."""
         self._settings = settings
         self._changes_ms = settings.rebaseline_ms
         self._directions = {"worse": [Direction.WORSE], "better": [Direction.BETTER]}.get(
@@ -293,7 +294,7 @@ class Budgeted:
         levels: Ints = np.minimum(bounds, UNIT - 1)[hours_of_week(times_ms)]
         return levels
 
-    def _judge(self, learnt: Learnt, blocks: "_Blocks", found: list[Finding]) -> int | None:
+    def _judge(self, learnt: Learnt, blocks: _Blocks, found: list[Finding]) -> int | None:
         """What blocks say; returns how many losses were taken where what is usual is to be learnt anew."""
         whole = learnt.block * UNIT
         means, stakes = (blocks.excesses / whole).tolist(), blocks.stakes.tolist()
@@ -316,7 +317,7 @@ class Budgeted:
             number += 1
         return None
 
-    def _judge_one(self, learnt: Learnt, blocks: "_Blocks", number: int, mean: float) -> _What | None:
+    def _judge_one(self, learnt: Learnt, blocks: _Blocks, number: int, mean: float) -> _What | None:
         """The same of one block."""
         time_ms, stake = int(blocks.times_ms[number]), float(blocks.stakes[number])
         trouble = self._trouble
@@ -381,6 +382,12 @@ class Budgeted:
     def _restore(self, state: Mapping[str, Any]) -> None:
         if (state.get("type"), state.get("version")) != ("budgeted", _VERSION):
             raise ValueError(f"state of budgeted, version {_VERSION}, expected, got {state.get('version')!r}")
+        try:
+            self._read(state)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"a damaged state of budgeted: {type(error).__name__} {error}") from None
+
+    def _read(self, state: Mapping[str, Any]) -> None:
         self._is_accepted = state["accepted"]
         if "baseline" in state:
             self._baseline = Baseline.restored(state["baseline"], seasonal=self._settings.is_seasonal)
@@ -400,7 +407,7 @@ def _running(values: Ints) -> Ints:
 
 
 def _prior(learnt: Learnt) -> int:
-    """How many blocks without any rise are counted with those after an alarm: what set that off was partly chance."""
+    """In blocks."""
     return max(1, _PRIOR_LOSSES // learnt.block)
 
 

@@ -299,6 +299,14 @@ def test_a_state_of_something_else_is_refused(state: dict[str, Any]) -> None:
         Budgeted(BudgetedSettings(), state)
 
 
+def test_a_damaged_state_is_refused() -> None:
+    """With an error that says so."""
+    state = detector().snapshot()
+    for damaged in ({**state, "baseline": {"scales": None}}, {name: state[name] for name in ("type", "version")}):
+        with pytest.raises(ValueError, match="a damaged state of budgeted"):
+            Budgeted(BudgetedSettings(), damaged)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
