@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.detection import detectors, peers, report
 from benchmarks.detection.running import Found, Wanted, judged
 from benchmarks.detection.scenarios import GROUPS
+from streamguard.core.budget import spoken
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "detection.md"
 
@@ -71,7 +72,7 @@ def _text(found: Found, name: str, wanted: Wanted) -> str:
     horizon = "up to the end of the stream" if wanted.max_delay is None else f"{wanted.max_delay:,} events"
     about = (
         f"`{command}`, river {version('river')}, {wanted.seeds} streams of each kind, horizon {horizon},"
-        f" a budget of {wanted.monthly:g} false alarms in 30 days. Intervals are of 95%; `?`: the detector only learns"
+        f" a budget of {spoken(wanted.monthly)}. Intervals are of 95%; `?`: the detector only learns"
         f" before the change, so that its false alarms are seen on longer streams alone."
     )
     return f"{report.section(found, name)}\n\n{about}"

@@ -81,13 +81,12 @@ def overall(scores: Scores) -> str:
 def rewritten(page: str, sections: Mapping[str, str]) -> str:
     """The page with these tables between their marks; raises `ValueError` where one has not exactly one place."""
     for name, text in sections.items():
-        between = rf"(?<=<!-- bench:{name} -->\n).*?(?=<!-- /bench -->)"
-        places = list(re.finditer(between, page, re.DOTALL))
+        places = list(re.finditer(rf"<!-- bench:{name} -->\n(.*?)<!-- /bench -->", page, re.DOTALL))
         if len(places) != 1:
             raise ValueError(
                 f"the page has {len(places)} places for the table {name!r}, not one: <!-- bench:{name} -->"
             )
-        page = f"{page[: places[0].start()]}{text}\n{page[places[0].end() :]}"
+        page = f"{page[: places[0].start(1)]}{text}\n{page[places[0].end(1) :]}"
     return page
 
 

@@ -398,6 +398,14 @@ def test_tables_say_what_is_a_bound_and_what_is_not_known() -> None:
     assert "| learns | 0% [0, 79] | ? | ? | 0 |" in unknown
 
 
+def test_a_table_that_is_not_there_yet_gets_its_place() -> None:
+    """Of two empty places each gets its own, and what stands around them stays."""
+    page = "a\n<!-- bench:one -->\n<!-- /bench -->\nb\n<!-- bench:two -->\n<!-- /bench -->\nc\n"
+    found = report.rewritten(page, {"one": "1", "two": "2"})
+    assert found == "a\n<!-- bench:one -->\n1\n<!-- /bench -->\nb\n<!-- bench:two -->\n2\n<!-- /bench -->\nc\n"
+    assert report.rewritten(found, {"one": "1", "two": "2"}) == found
+
+
 def test_a_table_without_a_place_is_an_error() -> None:
     """Figures that nobody sees were measured for nothing."""
     with pytest.raises(ValueError, match="0 places for the table 'delay'"):
