@@ -39,13 +39,19 @@ MONITORS = [
         "name": "fraud",
         "match": {"model": "fraud"},
         "split_by": ["version", "country"],
+        "whole": True,
         "threshold": {"max_mismatch_percent": 8, "window": 1000, "min_samples": 500},
         "detectors": [{"type": "adwin", "delta": 0.002}],
     },
     {
         "name": "everything",
         "threshold": {"max_mismatch_percent": 8, "resolve_below_percent": 6, "window": "1h", "min_samples": 200},
-        "detectors": [{"type": "hddm_a", "drift_confidence": 0.001}],
+        "detectors": [
+            {"type": "hddm_a", "drift_confidence": 0.001},
+            {"type": "budgeted", "baseline": 3000, "season": "none", "direction": "both"},
+        ],
+        "unlabelled": {"baseline": 3000, "season": "none"},
+        "no_data_after": "1h",
     },
 ]
 
