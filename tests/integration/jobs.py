@@ -34,7 +34,7 @@ PIECE = 100_000
 COMMAND = [sys.executable, "-c", "from streamguard.cli import main; main()"]
 
 # Two outcomes partitions: crc32 puts these names on one each.
-MONITORS = [
+MONITORS: list[dict[str, Any]] = [
     {
         "name": "fraud",
         "match": {"model": "fraud"},
