@@ -4,7 +4,8 @@ The map of this tree, in the order in which imports point (nothing imports what 
 
     errors              everything raised on purpose
     core.records        the vocabulary
-    core.losses, core.threshold, core.detectors, core.budgeted, core.baseline, core.bands, core.durations, core.windows
+    core.losses, core.threshold, core.detectors, core.budgeted, core.bets, core.baseline, core.bands,
+                        core.durations, core.windows
                         the checks, each over one stream of losses, and their settings
     config              the configuration, validated
     core                pure: codec, skeleton, waiting, join (stage one); outcomes; merge, budget, checks, segment,

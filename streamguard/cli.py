@@ -16,7 +16,6 @@ import typer
 from streamguard import config as configuration
 from streamguard.config import Config, Monitor
 from streamguard.core.budget import spoken
-from streamguard.core.detectors import BudgetedSettings
 from streamguard.core.durations import format_duration_ms
 from streamguard.core.waiting import RECORD_BYTES
 from streamguard.errors import StreamguardError
@@ -194,11 +193,7 @@ def _summary(config: Config) -> list[str]:
         held += f", about {join.store.memory_records:,} of them in memory"
     per_second = fitting * 1000 // (2 * config.horizon_ms)
     enough = f"about {per_second:,} predictions a second with their labels over {format_duration_ms(config.horizon_ms)}"
-    is_budgeted = any(
-        isinstance(each, BudgetedSettings)
-        for monitor in config.monitors
-        for each in (*monitor.detectors, monitor.unlabelled)
-    )
+    is_budgeted = any(monitor.budgeted for monitor in config.monitors)
     return [
         f"log: {place}, group {log.group}",
         f"topics: {inputs} -> {topics['outcomes']} -> {topics['alerts']}",

@@ -17,6 +17,7 @@ LAYERS = [
     [
         "streamguard.core.bands",
         "streamguard.core.baseline",
+        "streamguard.core.bets",
         "streamguard.core.budgeted",
         "streamguard.core.durations",
         "streamguard.core.losses",

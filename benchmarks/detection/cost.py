@@ -14,10 +14,10 @@ import orjson
 
 from benchmarks.detection.__main__ import PAGE, echo
 from benchmarks.detection.report import rewritten
-from benchmarks.detection.streams import chained, evenly
+from benchmarks.detection.streams import Floats, chained, evenly
 from streamguard.core.budget import MONTH_MS
 from streamguard.core.budgeted import Budgeted
-from streamguard.core.detectors import BudgetedSettings, make
+from streamguard.core.detectors import BudgetedSettings, Detector, make
 
 COUNT = 300_000
 STREAMS = 1000
@@ -74,9 +74,9 @@ def _seconds(work: Callable[[], object]) -> float:
     return min(found)
 
 
-def _size(detector: object, losses: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> int:
-    detector.update(losses)  # type: ignore[attr-defined]
-    return len(orjson.dumps(detector.snapshot()))  # type: ignore[attr-defined]
+def _size(detector: Detector, losses: Floats) -> int:
+    detector.update(losses)
+    return len(orjson.dumps(detector.snapshot()))
 
 
 if __name__ == "__main__":

@@ -61,6 +61,11 @@ class Monitor(Section):
                     raise refusal([(where, str(error))]) from None
         return data
 
+    @property
+    def budgeted(self) -> tuple[BudgetedSettings, ...]:
+        """Its checks that share the budget of false alarms."""
+        return tuple(each for each in (*self.detectors, self.unlabelled) if isinstance(each, BudgetedSettings))
+
     def problems(self) -> Iterable[Problem]:
         checks = self.threshold, self.detectors or None, self.unlabelled, self.no_data_after_ms
         if all(each is None for each in checks):

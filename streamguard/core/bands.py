@@ -64,7 +64,7 @@ def chernoff(rate: float, count: float, chance: float) -> float:
     most = -math.log(chance) / count
 
     def is_inside(p: float) -> bool:
-        return rate * math.log(rate / p) + (_term(1 - rate, (1 - rate) / (1 - p)) if rate < 1 else 0.0) <= most
+        return rate * math.log(rate / p) + _term(1 - rate, (1 - rate) / (1 - p)) <= most
 
     return _edge(rate, 0.0, is_inside)
 

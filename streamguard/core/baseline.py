@@ -89,8 +89,7 @@ class Learnt:
     rate: float
     lower: float
     upper: float
-    """The rate is below with the chance that was spent, or above `upper`."""
-    chance: float
+    """The rate is below the one, or above the other, with the chance that was paid for."""
     block: int
     """So many losses together hang little on the next so many."""
     design: float
@@ -158,7 +157,7 @@ class Baseline:
         season = self._season(z, design) if self.seasonal else None
         if doubt is None and season is not None and min(self.counts) == 0:
             doubt = "the baseline has no outcome in some hour of the week"
-        return Learnt(self.start_ms or 0, self.count, rate, lower, upper, chance, 1 << number, design, doubt, season)
+        return Learnt(self.start_ms or 0, self.count, rate, lower, upper, 1 << number, design, doubt, season)
 
     def _block(self) -> tuple[int, str | None]:
         known = [number for number, scale in enumerate(self.scales) if scale.blocks >= _BLOCKS_MIN]

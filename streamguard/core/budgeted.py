@@ -25,22 +25,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core.baseline import UNIT, Baseline, Learnt, hours_of_week, quanta
+from streamguard.core.bets import Bets, Trouble
 from streamguard.core.detectors.interface import Direction, admitted
 from streamguard.core.detectors.settings import BudgetedSettings
 
 _VERSION = 1
-# How many times the odds of a loss the rises are that are betted on: eight of them, from 1.15 to 20.
-_ODDS: list[float] = [1.15 * (20 / 1.15) ** (number / 7) for number in range(8)]
-# A bet of all would never come back after one loss of 0.
-_STAKE_MAX = 0.95
 # After a long silence a single loss would be an alarm.
 _GIVEN_MAX = 0.01
 
 # What sets off an alarm is partly chance: so many losses at the level are counted with those after it.
 _PRIOR_LOSSES = 200
-# Of losses of 0 and 1 there are two; others are not worth remembering.
-_KNOWN_MAX = 8
-_NEARLY = 0.999
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -64,67 +58,6 @@ class Finding:
     limit: float
     """What the mean loss could be, then, and nothing was wrong: a fraction of `loss_max`."""
     is_accepted: bool = False
-
-
-class _Bets:
-    """Evidence that a mean is above `level`, for each size of rise."""
-
-    def __init__(self, level: float, variance: float, block: int, evidence: Sequence[float] = ()) -> None:
-        """`variance`: of a loss, in the long run: that of a block's mean times its size."""
-        self.level = min(max(math.ceil(level * UNIT), 1), UNIT - 1)
-        rate = self.level / UNIT
-        odds = rate / (1 - rate)
-        rises = [each * odds / (1 + each * odds) - rate for each in _ODDS]
-        self._bets = [min(rise * block / variance, _STAKE_MAX / rate) for rise in rises]
-        self.evidence = list(evidence) or [0.0] * len(rises)
-
-    def run(self, excesses: Sequence[float], stakes: Sequence[float]) -> int | None:
-        """Take blocks, each as its mean less the level that it may have, up to one that is an alarm; returns which."""
-        evidence, bets, enough = self.evidence, self._bets, float(len(self._bets))
-        known: dict[float, list[float]] = {}
-        for index, (excess, stake) in enumerate(zip(excesses, stakes, strict=True)):
-            factors = known.get(excess)
-            if factors is None:
-                factors = [1.0 + bet * excess for bet in bets]
-                if len(known) < _KNOWN_MAX:
-                    known[excess] = factors
-            evidence = [(had + stake) * factor for had, factor in zip(evidence, factors, strict=True)]
-            # The exact sum costs as much as all before it.
-            if sum(evidence) > _NEARLY * enough and math.fsum(evidence) >= enough:
-                self.evidence = evidence
-                return index
-        self.evidence = evidence
-        return None
-
-    def take(self, excess: float, stake: float) -> bool:
-        """Take one block; returns whether that is an alarm."""
-        return self.run((excess,), (stake,)) is not None
-
-    def clear(self) -> None:
-        """Begin anew."""
-        self.evidence = [0.0] * len(self.evidence)
-
-
-@dataclass(slots=True)
-class _Trouble:
-    """A rise that was alarmed, and the evidence that it is over."""
-
-    since_ms: int
-    bets: _Bets
-    blocks: int
-    excess: int = 0
-    """By how much the losses since were above their level, all together, in `UNIT`s."""
-
-    def middle(self, whole: int) -> float:
-        """Half of how far the rate is above its level; where little is known yet, less."""
-        return self.excess / whole / self.blocks / 2
-
-    def take(self, excess: int, whole: int, stake: float) -> bool:
-        """Take a block of losses that have sums of `whole` at most; returns whether the rise is over."""
-        is_over = self.bets.take(max(0.0, self.middle(whole)) - excess / whole, stake)
-        self.blocks += 1
-        self.excess += excess
-        return is_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +149,8 @@ class Budgeted:
         self._is_accepted = is_accepted
         self._baseline = Baseline(seasonal=self._settings.is_seasonal)
         self._learnt: Learnt | None = None
-        self._bets: dict[Direction, _Bets] = {}
-        self._trouble: _Trouble | None = None
+        self._bets: dict[Direction, Bets] = {}
+        self._trouble: Trouble | None = None
 
     def _learn(self, times_ms: Ints, losses: Ints, given: Floats) -> int:
         """Take losses as far as the baseline goes; returns how many."""
@@ -239,13 +172,11 @@ class Budgeted:
         self._filled = self._excess = 0
         self._bets = self._all_bets(learnt)
 
-    def _all_bets(
-        self, learnt: Learnt, evidence: Mapping[str, Sequence[float]] | None = None
-    ) -> dict[Direction, _Bets]:
+    def _all_bets(self, learnt: Learnt, evidence: Mapping[str, Sequence[float]] | None = None) -> dict[Direction, Bets]:
         """In each direction in which there is anything to bet on: nothing is worse than always wrong."""
         levels = {Direction.WORSE: self._highest(learnt), Direction.BETTER: 1 - self._lowest(learnt)}
         return {
-            each: _Bets(level, _variance(learnt, level), learnt.block, (evidence or {}).get(each.value, ()))
+            each: Bets(level, _variance(learnt, level), learnt.block, (evidence or {}).get(each.value, ()))
             for each, level in levels.items()
             if each in self._directions and level < 1
         }
@@ -355,12 +286,12 @@ class Budgeted:
             self._learn_anew(is_accepted=True)
             return _ACCEPTED
         if self._trouble is None:
-            self._trouble = _Trouble(time_ms, self._recovery(learnt, worse.level), _prior(learnt))
+            self._trouble = Trouble(time_ms, self._recovery(learnt, worse.level), _prior(learnt))
         return True, Direction.WORSE, False
 
-    def _recovery(self, learnt: Learnt, level: int, evidence: Sequence[float] = ()) -> _Bets:
+    def _recovery(self, learnt: Learnt, level: int, evidence: Sequence[float] = ()) -> Bets:
         """Bets on a fall; whatever the level that it is taken from, none is of more than there is."""
-        return _Bets(1 - level / UNIT, _variance(learnt, level / UNIT), learnt.block, evidence)
+        return Bets(1 - level / UNIT, _variance(learnt, level / UNIT), learnt.block, evidence)
 
     # How it is kept.
 
@@ -399,7 +330,7 @@ class Budgeted:
         if state["trouble"] is not None:
             since_ms, evidence, blocks, excess = state["trouble"]
             level = self._bets[Direction.WORSE].level
-            self._trouble = _Trouble(since_ms, self._recovery(learnt, level, evidence), blocks, excess)
+            self._trouble = Trouble(since_ms, self._recovery(learnt, level, evidence), blocks, excess)
 
 
 def _running(values: Ints) -> Ints:

@@ -59,9 +59,7 @@ class History:
         the mean of normal observations. `sign` 1 looks for a rise only, -1 for a fall. Without such a
         split there is no level before.
         """
-        panes = [pane for pane in self._panes if pane[2] >= since_ms]
-        if self._times:
-            panes.append([len(self._times), math.fsum(self._losses), self._times[0], self._times[-1]])
+        panes = [*(pane for pane in self._panes if pane[2] >= since_ms), *self._rest()]
         if not panes:
             return None
         counts, totals = [pane[0] for pane in panes], [pane[1] for pane in panes]
@@ -81,11 +79,16 @@ class History:
 
     def levels(self, onset_ms: int) -> tuple[Mean, Mean]:
         """What was before that time, and what since; a pane counts as its first loss does."""
-        panes = [(pane[0], pane[1], pane[2] >= onset_ms) for pane in self._panes]
-        if self._times:
-            panes.append((len(self._times), math.fsum(self._losses), self._times[0] >= onset_ms))
-        before, after = ([pane for pane in panes if pane[2] is is_after] for is_after in (False, True))
-        return _mean(before), _mean(after)
+        panes = [*self._panes, *self._rest()]
+        return _mean([pane for pane in panes if pane[2] < onset_ms]), _mean(
+            [pane for pane in panes if pane[2] >= onset_ms]
+        )
+
+    def _rest(self) -> list[Pane]:
+        """The rows that fill no pane yet, as one."""
+        if not self._times:
+            return []
+        return [[len(self._times), math.fsum(self._losses), self._times[0], self._times[-1]]]
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON: about a hundred panes for a million losses."""
@@ -96,5 +99,5 @@ def _merge(older: Pane, newer: Pane) -> Pane:
     return [older[0] + newer[0], older[1] + newer[1], older[2], newer[3]]
 
 
-def _mean(panes: Sequence[tuple[int, float, bool]]) -> Mean:
+def _mean(panes: Sequence[Pane]) -> Mean:
     return Mean(sum(pane[0] for pane in panes), math.fsum(pane[1] for pane in panes))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from streamguard.config import Monitor
 from streamguard.core.alerts import Alert, Status
 from streamguard.core.budget import Flow
-from streamguard.core.detectors import BudgetedSettings, Direction
+from streamguard.core.detectors import Direction
 from streamguard.core.explaining import leading, told
 from streamguard.core.fields import TIME_MAX_MS
 from streamguard.core.merge import Merge
@@ -393,10 +393,7 @@ class MonitorTask:
 
 def _flows(settings: MonitorSettings) -> dict[str, Flow]:
     """The budget of each monitor that has budgeted detectors, for each of these."""
-    counts = {
-        monitor.name: sum(isinstance(each, BudgetedSettings) for each in (*monitor.detectors, monitor.unlabelled))
-        for monitor in settings.monitors
-    }
+    counts = {monitor.name: len(monitor.budgeted) for monitor in settings.monitors}
     share = settings.budget_per_month / max(1, sum(counts.values()))
     return {name: Flow(share) for name, count in counts.items() if count}
 

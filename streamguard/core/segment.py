@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median_low
 from typing import Any
 
@@ -113,11 +113,9 @@ class Segment:
             alerts.append((place, self._disagreement_alert(rows, place, status)))
         places, fed = labelled[usable], values[usable]
         given = np.zeros(len(rows)) if given is None else given
-        everywhere = np.arange(len(rows))
-        feeds = (
-            Feed(places, rows.time[places], fed, given[places]),
-            Feed(everywhere, rows.time, (rows.label_offset < 0).astype(np.float64), given),
-        )
+        feeds = {False: Feed(places, rows.time[places], fed, given[places])}
+        if any(check.of_labels for check in self._checks):
+            feeds[True] = Feed(np.arange(len(rows)), rows.time, (rows.label_offset < 0).astype(np.float64), given)
         queue = self._signals(feeds)
         absorbed_rows = absorbed_fed = 0
         while queue:
@@ -155,7 +153,7 @@ class Segment:
         alert.episode = episode.id or ""
         return alert
 
-    def _signals(self, feeds: tuple[Feed, Feed]) -> list[Signal]:
+    def _signals(self, feeds: Mapping[bool, Feed]) -> list[Signal]:
         queue = [
             each for number, check in enumerate(self._checks) for each in check.signals(number, feeds[check.of_labels])
         ]
@@ -164,7 +162,7 @@ class Segment:
             self._wake(queue, number, -1, feeds)
         return queue
 
-    def _wake(self, queue: list[Signal], number: int, after: int, feeds: tuple[Feed, Feed]) -> None:
+    def _wake(self, queue: list[Signal], number: int, after: int, feeds: Mapping[bool, Feed]) -> None:
         """Look again at muted trouble when its cooldown is over."""
         check = self._checks[number]
         feed = feeds[check.of_labels]
