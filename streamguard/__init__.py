@@ -8,8 +8,8 @@ The map of this tree, in the order in which imports point (nothing imports what 
                         core.durations, core.windows
                         the checks, each over one stream of losses, and their settings
     config              the configuration, validated
-    core                pure: codec, skeleton, waiting, join (stage one); outcomes; merge, budget, checks, segment,
-                        alerts, monitor (stage two)
+    core                pure: codec, skeleton, waiting, join (stage one); outcomes; merge, intake, budget, checks,
+                        segment, watching, alerts, monitor (stage two)
     logs                where records live: interface, embedded (SQLite), kafka, confluent
     stores              the disk of windows that outgrow memory
     worker              the loop between a log and the tasks

@@ -1,10 +1,12 @@
 """Which input offsets lie behind a span of event time: what an alert names so that it can be reproduced."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from streamguard.core.outcomes import Outcomes
+from streamguard.core.alerts import Alert
+from streamguard.core.outcomes import NO_SOURCE, Outcomes
 from streamguard.core.panes import Pane, add_pane
 
 _PANE_ROWS = 256
@@ -35,6 +37,27 @@ class Trail:
             self._open = []
             add_pane(self._panes, _pane(whole), _merge)
             start = end
+
+    def trace(self, rows: Outcomes, found: Sequence[tuple[int, Alert]], topics: tuple[str, str]) -> None:
+        """Take released outcomes, and give each alert the input offsets behind it, as of the row that set it off.
+
+        `found`: alerts with the places of these rows, in order. `topics`: of predictions, of labels.
+        """
+        predictions, labels = topics
+        done = 0
+        for place, alert in found:
+            if alert.trigger[1] == NO_SOURCE:
+                continue
+            self.add(rows.take(slice(done, place + 1)))
+            done = max(done, place + 1)
+            since_ms = alert.event_time_ms if alert.onset_ms is None else alert.onset_ms
+            ranges = self.ranges(min(since_ms, alert.event_time_ms), alert.event_time_ms)
+            ordered = sorted(ranges.items(), key=lambda item: int(item[0]))
+            alert.source = {
+                predictions: {source: [each[0], each[1] + 1] for source, each in ordered},
+                labels: {source: [each[2], each[3] + 1] for source, each in ordered if each[2] >= 0},
+            }
+        self.add(rows.take(slice(done, len(rows))))
 
     def ranges(self, since_ms: int, until_ms: int) -> Ranges:
         """The offsets behind the span, and up to a pane's worth more on either side."""

@@ -6,9 +6,9 @@ from zlib import crc32
 from streamguard.config import Config, EmbeddedLog, Field, Monitor
 from streamguard.core.codec import Mapping, Watch
 from streamguard.core.fields import Path, canonical
+from streamguard.core.intake import MonitorSettings
 from streamguard.core.join import JoinSettings
 from streamguard.core.losses import Loss
-from streamguard.core.monitor import MonitorSettings
 from streamguard.core.records import Stream
 from streamguard.errors import LogError
 from streamguard.logs.interface import Log, TopicInfo

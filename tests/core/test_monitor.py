@@ -264,12 +264,12 @@ def test_state_of_other_input_partitions_is_refused() -> None:
 
 def test_names_of_streams_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A split by request ID makes a new name for each outcome; those that no one holds are forgotten."""
-    monkeypatch.setattr("streamguard.core.monitor._STREAMS_MAX", 3)
+    monkeypatch.setattr("streamguard.core.intake._STREAMS_MAX", 3)
     watched = task({"name": "m", "split_by": ["id"], "max_segments": 2, "threshold": THRESHOLD})
     for place in range(10):
         names = tuple(f"{place}.{number}" for number in range(2))
         watched.step(arrived(record(0, 0, at=2 * place, segments=names, sequence=place), start=place))
-        assert len(watched._keys) <= 4
+        assert len(watched._intake._keys) <= 4
     assert watched.counts["released"] == 20
 
 

@@ -65,13 +65,13 @@ class Watching:
         """Everything the task knows, as it would be written."""
         task = self.task
         return {
-            "segments": {key: segment.snapshot() for key, segment in task._segments.items()},
+            "segments": {key: segment.snapshot() for key, segment in task._watching.segments.items()},
             "merge": task.merge.snapshot(),
             "held": task.merge.held_count,
             "low": task.merge.low(self.position),
             "trail": task._trail.snapshot(),
             "counts": task.counts,
-            "full": task._full,
+            **task._watching.snapshot(),
         }
 
 

@@ -230,7 +230,7 @@ def unkeyed(source: TopicPartition, values: Sequence[bytes | None], offsets: Seq
 
 def remembered(task: MonitorTask) -> dict[str, Any]:
     """What a monitor task knows, as it would be written."""
-    segments = {repr(key): orjson.loads(orjson.dumps(each.snapshot())) for key, each in task._segments.items()}
+    segments = {repr(key): orjson.loads(orjson.dumps(each.snapshot())) for key, each in task._watching.segments.items()}
     return {**segments, "counts": task.counts, "late": task.merge.late_count, "held": task.merge.held_count}
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from streamguard.core.intake import Intake
 from streamguard.core.join import Input, JoinTask
 from streamguard.core.merge import Merge
-from streamguard.core.monitor import MonitorTask
 from streamguard.core.note import Note
 from streamguard.core.outcomes import read_outcomes
 from streamguard.core.records import Batch, Output
@@ -235,13 +235,13 @@ def held_outcomes_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def late_counted_twice(patch: pytest.MonkeyPatch) -> None:
     """A restart counts again what was late before its snapshot."""
-    patch.setattr(MonitorTask, "refill", _refill)
+    patch.setattr(Intake, "refill", _refill)
 
 
-def _refill(self: MonitorTask, batch: Batch) -> None:
+def _refill(self: Intake, batch: Batch) -> None:
     for index, value in enumerate(batch.values):
         record = read_outcomes(value)
-        self._merge.refill(self._rows(record), batch.offsets[index])
+        self.merge.refill(self._rows(record), batch.offsets[index])
 
 
 def put_out_is_damage(patch: pytest.MonkeyPatch) -> None:
