@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## The whole system on an embedded log: real data, a fault, an alert
 	@$(BIN)/streamguard demo --once
 
-test: $(STAMP) ## All tests; those that need Apache Kafka are skipped where Java or Maven is missing
+test: $(STAMP) ## All tests; those that need Apache Kafka or Chromium are skipped where these are missing
 	@$(BIN)/python -m pytest -n 2
 
 check: $(STAMP) ## Lint, format, import order, types

@@ -13,6 +13,7 @@ The map of this tree, in the order in which imports point (nothing imports what 
     logs                where records live: interface, embedded (SQLite), kafka, confluent
     stores              the disk of windows that outgrow memory
     worker              the loop between a log and the tasks
+    replay              history through the same tasks: sources, joining, sweeping, scoring, the report
     demo                a story to try it all on
     bench               how fast all of it is on this machine
     cli                 the command line
@@ -22,8 +23,13 @@ The map of this tree, in the order in which imports point (nothing imports what 
     No drift: 25.0% of 4 predictions differ from their labels (95% interval 4.6% to 69.9%), within the threshold of 50%.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from streamguard.check import CheckInputError, DriftResult, check_drift
 from streamguard.errors import CommitLostError, ConfigError, LogError, StreamguardError
+
+if TYPE_CHECKING:
+    from streamguard.replay.api import backtest
 
 __all__ = [
     "CheckInputError",
@@ -32,5 +38,15 @@ __all__ = [
     "DriftResult",
     "LogError",
     "StreamguardError",
+    "backtest",
     "check_drift",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # A second of imports that `check_drift` does not need.
+    if name == "backtest":
+        from streamguard.replay.api import backtest  # noqa: PLC0415
+
+        return backtest
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from streamguard import config as configuration
-from streamguard.config import Config, Monitor
+from streamguard.config import Config, Mode, Monitor
 from streamguard.core.budget import spoken
 from streamguard.core.durations import format_duration_ms
 from streamguard.core.waiting import RECORD_BYTES
@@ -113,6 +113,78 @@ def alerts(
 
 
 @app.command()
+def backtest(
+    config: ConfigPath,
+    since: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help="Topics from this Kafka timestamp on (RFC 3339). Default: all."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--to", metavar="TIME", help="Topics to before this Kafka timestamp. Default: to their end now."),
+    ] = None,
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Predictions from files instead: JSON Lines, Parquet or CSV; may be repeated."
+        ),
+    ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Labels from files. A directory or a pattern stands for its files."),
+    ] = None,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            help="ideal: join the inputs again. faithful: what workers have joined, their idle inputs included."
+        ),
+    ] = Mode.IDEAL,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What went wrong, and when (JSON Lines, CSV, YAML): alerts are scored by it."
+        ),
+    ] = None,
+    normal: Annotated[
+        str | None,
+        typer.Option(metavar="FROM/TO", help="Event times between which nothing was wrong: suggests settings."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write report.html, report.json and alerts.jsonl there."),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many work at it. Default: as many as there are cores.")
+    ] = None,
+) -> None:
+    """Replay history through the same checks, and say what they would have raised.
+
+    Topics are only read: no group is joined, nothing is committed or written. What else to try is said in the section
+    backtest of the configuration. Ctrl-C ends it early with a report of what was read.
+    """
+    from streamguard.replay.running import Asked, run_backtest  # noqa: PLC0415 - its imports take a second
+
+    asked = Asked(since, until, tuple(predictions or ()), tuple(labels or ()), mode, truth, normal, out, processes)
+    raise typer.Exit(run_backtest(configuration.load(config), config.name, asked, typer.echo))
+
+
+@app.command()
+def explain(
+    alert_id: Annotated[str, typer.Argument(metavar="ALERT_ID", help="Of an alert, or its first letters.")],
+    where: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG|DIR", help="The configuration whose alerts topic holds it, or a report's directory."
+        ),
+    ],
+) -> None:
+    """Show what is behind an alert: what its check saw, records around the onset, and what the wrong ones share."""
+    from streamguard.replay.explained import run_explain  # noqa: PLC0415 - its imports take a second
+
+    run_explain(alert_id, where, typer.echo)
+
+
+@app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Run as fast as possible, sum up and stop.")] = False,
     data: Annotated[Path, typer.Option(help="Directory of the demo's log; the last demo's is replaced.")] = Path(
@@ -198,28 +270,18 @@ def _summary(config: Config) -> list[str]:
         f"log: {place}, group {log.group}",
         f"topics: {inputs} -> {topics['outcomes']} -> {topics['alerts']}",
         f"topics on the side: rejected to {topics['rejected']}, state in {topics['state']}",
-        *(f"monitor {monitor.name}: {_checks(monitor)}" for monitor in config.monitors),
+        *(f"monitor {monitor.name}: {_watched(monitor)}" for monitor in config.monitors),
         *([f"budget: {spoken(config.budget.false_alarms_per_month)}, on average"] if is_budgeted else []),
         f"memory: each input partition holds at most {held}, enough for {enough}",
     ]
 
 
-def _checks(monitor: Monitor) -> str:
+def _watched(monitor: Monitor) -> str:
     match = ", ".join(f"{field} = {json.dumps(value, ensure_ascii=False)}" for field, value in monitor.match.items())
     text = f"{monitor.loss.value} of {f'predictions with {match}' if match else 'all predictions'}"
     if monitor.split_by:
         text += f", by {', '.join(monitor.split_by)}"
-    checks: list[str] = [detector.type for detector in monitor.detectors]
-    if monitor.threshold is not None:
-        threshold = monitor.threshold
-        confirm = threshold.confirm
-        looks = "" if confirm is None else f" in {confirm.above} of {confirm.of} looks"
-        checks.insert(0, f"threshold {threshold.max_mismatch_percent:g}% of {threshold.window}{looks}")
-    if monitor.unlabelled is not None:
-        checks.append("unlabelled")
-    if monitor.no_data_after_ms is not None:
-        checks.append(f"no_data after {format_duration_ms(monitor.no_data_after_ms)}")
-    return f"{text}; {', '.join(checks)} ({monitor.severity})"
+    return f"{text}; {monitor.checks} ({monitor.severity})"
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ LAYERS = [
         "streamguard.core.threshold",
         "streamguard.core.detectors.*",
     ],
-    ["streamguard.check", "streamguard"],
+    ["streamguard.check"],
     ["streamguard.config.*"],
     [
         "streamguard.core.alerts",
@@ -62,6 +62,8 @@ LAYERS = [
     ["streamguard.logs.*"],
     ["streamguard.stores.*"],
     ["streamguard.worker.*"],
+    ["streamguard.replay.*"],
+    ["streamguard"],
     ["streamguard.demo.*"],
     ["streamguard.bench.*"],
     ["streamguard.cli"],

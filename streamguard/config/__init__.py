@@ -4,6 +4,7 @@ Read `models`, `log`, `inputs`, `monitors` and `worker` for the settings. `docum
 a file to them, `report` puts what is wrong into words, and `output` is the way back to text.
 """
 
+from streamguard.config.backtest import Alternative, Backtest, Mode
 from streamguard.config.inputs import Join, LabelFields, Labels, PredictionFields, Predictions
 from streamguard.config.loading import load, parse
 from streamguard.config.log import EmbeddedLog, KafkaLog, Sasl, Security
@@ -11,10 +12,13 @@ from streamguard.config.models import Alerts, Config, Limits, Logging, Outcomes,
 from streamguard.config.monitors import Monitor
 from streamguard.config.output import schema, show
 from streamguard.config.types import Field
+from streamguard.config.variants import Variant, variants
 from streamguard.config.worker import Http, Watchdog
 
 __all__ = [
     "Alerts",
+    "Alternative",
+    "Backtest",
     "Config",
     "EmbeddedLog",
     "Field",
@@ -25,6 +29,7 @@ __all__ = [
     "Labels",
     "Limits",
     "Logging",
+    "Mode",
     "Monitor",
     "Outcomes",
     "PredictionFields",
@@ -33,9 +38,11 @@ __all__ = [
     "Sasl",
     "Security",
     "State",
+    "Variant",
     "Watchdog",
     "load",
     "parse",
     "schema",
     "show",
+    "variants",
 ]

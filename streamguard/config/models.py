@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 from pydantic import Field as Setting
 
+from streamguard.config.backtest import Backtest
 from streamguard.config.base import Key, Problem, Section
 from streamguard.config.document import dump
 from streamguard.config.inputs import Join, Labels, Predictions
@@ -113,6 +114,8 @@ class Config(Section):
     """Where a worker answers questions about itself."""
     watchdog: Watchdog = Watchdog()
     """When a worker ends itself."""
+    backtest: Backtest = Backtest()
+    """What a backtest compares, and how it reads files."""
 
     @property
     def horizon_ms(self) -> int:

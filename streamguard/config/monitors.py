@@ -9,6 +9,7 @@ from pydantic import ValidationInfo, field_validator
 from streamguard.config.base import Key, Problem, Section, refusal
 from streamguard.config.types import Count, Duration, FieldPath, Text, Value, with_unit
 from streamguard.core.detectors import BudgetedSettings, DetectorSettings
+from streamguard.core.durations import format_duration_ms
 from streamguard.core.losses import Loss, is_bounded, suits
 from streamguard.core.threshold import ThresholdSettings
 
@@ -65,6 +66,21 @@ class Monitor(Section):
     def budgeted(self) -> tuple[BudgetedSettings, ...]:
         """Its checks that share the budget of false alarms."""
         return tuple(each for each in (*self.detectors, self.unlabelled) if isinstance(each, BudgetedSettings))
+
+    @property
+    def checks(self) -> str:
+        """In a few words."""
+        checks: list[str] = [detector.type for detector in self.detectors]
+        if self.threshold is not None:
+            threshold = self.threshold
+            confirm = threshold.confirm
+            looks = "" if confirm is None else f" in {confirm.above} of {confirm.of} looks"
+            checks.insert(0, f"threshold {threshold.max_mismatch_percent:g}% of {threshold.window}{looks}")
+        if self.unlabelled is not None:
+            checks.append("unlabelled")
+        if self.no_data_after_ms is not None:
+            checks.append(f"no_data after {format_duration_ms(self.no_data_after_ms)}")
+        return ", ".join(checks)
 
     def problems(self) -> Iterable[Problem]:
         checks = self.threshold, self.detectors or None, self.unlabelled, self.no_data_after_ms

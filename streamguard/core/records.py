@@ -4,6 +4,7 @@ Times are `int` epoch milliseconds. Records come in batches of columns, since a 
 costs a fraction of a loop over objects.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -98,6 +99,27 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def part(self, start: int, end: int) -> "Batch":
+        """Records `start` to before `end`."""
+        is_last = end >= len(self)
+        return Batch(
+            self.source,
+            self.offsets[start:end],
+            self.timestamps[start:end],
+            self.keys[start:end],
+            self.values[start:end],
+            self.headers[start:end],
+            self.next_offset if is_last else int(self.offsets[end]),
+        )
+
+    def before(self, offset: int) -> "Batch":
+        """The records before an offset."""
+        if self.next_offset <= offset:
+            return self
+        part = self.part(0, bisect_left(self.offsets, offset))
+        part.next_offset = offset
+        return part
 
 
 class Stream(StrEnum):

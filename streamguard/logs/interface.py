@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from streamguard.core.records import Batch, Headers, TopicPartition
+from streamguard.errors import UnusableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,32 @@ class Record:
     partition: int | None = None
     headers: Headers = ()
     timestamp_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of one partition's offsets, from `start` to before `end`."""
+
+    start: int
+    """The first offset, whether or not a record is there."""
+    end: int
+    """The offset after the last: never below `start`."""
+    held: int
+    """The first offset that retention has left in the partition: `start` may not lie before it."""
+
+    @classmethod
+    def within(cls, held: int, end: int, first: int | None, last: int | None) -> "Span":
+        """From `first` to before `last`, as far as a partition has that: `held` to before `end`.
+
+        None stands for a record that is not there yet. What was asked for one after the other need not agree:
+
+        >>> Span.within(held=0, end=5, first=3, last=7)  # which was written after the end was looked up
+        Span(start=3, end=5, held=0)
+        >>> Span.within(held=8, end=5, first=3, last=4)  # retention has removed all that there was then
+        Span(start=8, end=8, held=8)
+        """
+        end = max(held, end if last is None else min(last, end))
+        return cls(end if first is None else min(max(first, held), end), end, held)
 
 
 @dataclass(slots=True)
@@ -132,9 +159,26 @@ class Log(Protocol):
         """
         ...
 
-    def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:
+    def spans(self, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, Span]:
+        """By partition, the offsets of the committed records between two times of records, the latter excluded.
+
+        Each partition is cut where its first record of that time or later is, as records need not be in the order
+        of their times. None: as far as the topic reaches now.
+        """
+        ...
+
+    def read(
+        self,
+        topic: str,
+        partitions: Collection[int] | None = None,
+        *,
+        follow: bool = False,
+        spans: Mapping[int, Span] | None = None,
+    ) -> Iterator[Batch]:
         """Committed records from the start to where the topic ends now (`follow`: and on), outside any group.
 
+        Instead of `partitions`, `spans` may say from where and to where each is read, in offsets that the partition
+        has, or had: raises `LogError` where retention has removed what was still to be read.
         With `follow` an empty batch comes about once a second when there is nothing new.
         """
         ...
@@ -144,3 +188,11 @@ class Log(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def removed(source: TopicPartition, offset: int) -> UnusableError:
+    """What a read outside any group raises where it cannot go on."""
+    return UnusableError(
+        f"{source.topic}-{source.partition}@{offset} cannot be read: retention has removed what was there; "
+        "raise retention.ms of the topic, or begin later"
+    )

@@ -1,6 +1,5 @@
 """The tasks of the partitions that this worker has been given, each with where it stands."""
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -81,7 +80,7 @@ class AssignedJoin:
 
     def replay(self, batch: Batch) -> None:
         """Take records from before the commit."""
-        part = before(batch, self.restoring[batch.source])
+        part = batch.before(self.restoring[batch.source])
         if len(part):
             self.task.replay(Input(self.partitions.index(batch.source)), part)
 
@@ -139,12 +138,12 @@ class AssignedMonitor:
 
     def replay(self, batch: Batch) -> None:
         """Take records from before the commit; those from before the snapshot only refill what was held."""
-        part = before(batch, self.restoring[self.partition])
-        held = before(part, self.snapshot_position)
+        part = batch.before(self.restoring[self.partition])
+        held = part.before(self.snapshot_position)
         if len(held):
             self.task.refill(held)
         if len(held) < len(part):
-            self.task.step(after(part, len(held)))
+            self.task.step(part.part(len(held), len(part)))
 
     def reached(self, partition: TopicPartition, position: int) -> bool:
         """Whether the partition has been read again far enough."""
@@ -167,30 +166,6 @@ class AssignedMonitor:
         """The state as it will be committed."""
         self.is_changed = False
         return self.task.snapshot(self.position)
-
-
-def before(batch: Batch, offset: int) -> Batch:
-    """The records before an offset."""
-    count = bisect_left(batch.offsets, offset)
-    return batch if count == len(batch) else cut(batch, 0, count, offset)
-
-
-def after(batch: Batch, count: int) -> Batch:
-    """All but the first `count` records."""
-    return cut(batch, count, len(batch), batch.next_offset)
-
-
-def cut(batch: Batch, start: int, end: int, next_offset: int) -> Batch:
-    """Records `start` to `end` of a batch."""
-    return Batch(
-        batch.source,
-        batch.offsets[start:end],
-        batch.timestamps[start:end],
-        batch.keys[start:end],
-        batch.values[start:end],
-        batch.headers[start:end],
-        next_offset,
-    )
 
 
 def note_of(partition: TopicPartition, committed: Committed) -> Note:

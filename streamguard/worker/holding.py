@@ -9,7 +9,7 @@ from streamguard.core.join import HeldFullError, Input
 from streamguard.core.records import Batch, Output, TopicPartition
 from streamguard.errors import UnusableError
 from streamguard.logs.interface import Session
-from streamguard.worker.assigned import AssignedJoin, after, cut
+from streamguard.worker.assigned import AssignedJoin
 
 _log = structlog.get_logger("streamguard.worker")
 
@@ -87,8 +87,8 @@ class Holding:
                 spare -= room
             size = max(1, min(room, spare))
             if len(batch) > size:
-                rest[source] = after(batch, size)
-                batch = cut(batch, 0, size, int(batch.offsets[size]))
+                rest[source] = batch.part(size, len(batch))
+                batch = batch.part(0, size)
             outputs += join.step([batch])
         for source, batch in rest.items():
             # Not taken: it is fetched again when there is room.

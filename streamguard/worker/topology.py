@@ -62,6 +62,28 @@ def prepare(config: Config, log: Log) -> Topology:
             if name not in found:
                 log.create(TopicInfo(name, config.log.partitions))
         found = log.topics(config.topics.values())
+    predictions, labels = checked_inputs(config, found)
+    for topic in (predictions, labels):
+        _check_retention(config, topic)
+    existing = found.get(config.outcomes_topic)
+    targets = target_count(config, predictions.partitions) if existing is None else existing.partitions
+    if config.outcomes.partitions not in (None, targets):
+        raise LogError(
+            f"topic {config.outcomes_topic!r} has {targets} partitions, and outcomes.partitions is"
+            f" {config.outcomes.partitions}: set that to {targets}, or name a new outcomes and state topic"
+        )
+    ours = _create_ours(config, log, found, targets)
+    rejected_bytes = ours[config.rejected_topic].max_record_bytes
+    return replace(derive(config, predictions.partitions, targets), rejected_bytes=rejected_bytes)
+
+
+def target_count(config: Config, source_count: int) -> int:
+    """How many partitions the outcomes topic gets where it does not exist yet."""
+    return config.outcomes.partitions or min(len(config.monitors), source_count)
+
+
+def checked_inputs(config: Config, found: dict[str, TopicInfo]) -> tuple[TopicInfo, TopicInfo]:
+    """The predictions and the labels topic; raises `LogError` where one is missing, or they do not belong together."""
     predictions, labels = _inputs(config, found)
     if predictions.partitions != labels.partitions:
         raise LogError(
@@ -69,19 +91,7 @@ def prepare(config: Config, log: Log) -> Topology:
             f" {labels.partitions}: a prediction and its label must be on the same partition number, so give"
             " both the same count, and the request ID as key"
         )
-    for topic in (predictions, labels):
-        _check_retention(config, topic)
-    existing = found.get(config.outcomes_topic)
-    wanted = config.outcomes.partitions or min(len(config.monitors), predictions.partitions)
-    target_count = wanted if existing is None else existing.partitions
-    if config.outcomes.partitions not in (None, target_count):
-        raise LogError(
-            f"topic {config.outcomes_topic!r} has {target_count} partitions, and outcomes.partitions is"
-            f" {config.outcomes.partitions}: set that to {target_count}, or name a new outcomes and state topic"
-        )
-    ours = _create_ours(config, log, found, target_count)
-    rejected_bytes = ours[config.rejected_topic].max_record_bytes
-    return replace(derive(config, predictions.partitions, target_count), rejected_bytes=rejected_bytes)
+    return predictions, labels
 
 
 def _inputs(config: Config, found: dict[str, TopicInfo]) -> tuple[TopicInfo, TopicInfo]:
@@ -108,15 +118,15 @@ def _check_retention(config: Config, topic: TopicInfo) -> None:
         )
 
 
-def _create_ours(config: Config, log: Log, found: dict[str, TopicInfo], target_count: int) -> dict[str, TopicInfo]:
+def _create_ours(config: Config, log: Log, found: dict[str, TopicInfo], targets: int) -> dict[str, TopicInfo]:
     """Those that are missing; returns all of them. What another worker makes at this moment is as we would make it."""
     inputs = [found[name] for name in (config.predictions.topic, config.labels.topic)]
     largest = max(_REJECTED_BYTES, *(2 * (topic.max_record_bytes or 0) for topic in inputs))
     count = inputs[0].partitions
     week_ms = 7 * _DAY_MS
     ours = [
-        TopicInfo(config.outcomes_topic, target_count, retention_ms=week_ms),
-        TopicInfo(config.state_topic, target_count, compacted=True, max_record_bytes=8 << 20),
+        TopicInfo(config.outcomes_topic, targets, retention_ms=week_ms),
+        TopicInfo(config.state_topic, targets, compacted=True, max_record_bytes=8 << 20),
         TopicInfo(config.rejected_topic, count, retention_ms=2 * week_ms, max_record_bytes=largest),
         TopicInfo(config.alerts.topic, 1, retention_ms=None),
     ]
@@ -127,9 +137,9 @@ def _create_ours(config: Config, log: Log, found: dict[str, TopicInfo], target_c
     for topic in missing:
         log.create(topic)
     state = found.get(config.state_topic)
-    if state is not None and (state.partitions != target_count or not state.compacted):
+    if state is not None and (state.partitions != targets or not state.compacted):
         raise LogError(
-            f"topic {state.name!r} must be compacted and have {target_count} partitions, as many as"
+            f"topic {state.name!r} must be compacted and have {targets} partitions, as many as"
             f" {config.outcomes_topic!r}"
         )
     return {topic.name: found.get(topic.name, topic) for topic in ours}

@@ -7,12 +7,20 @@ from uuid import uuid4
 import pytest
 
 from streamguard.errors import LogError
-from streamguard.logs.interface import Log, Record, TopicInfo
+from streamguard.logs.interface import Log, Record, Span, TopicInfo
 from tests.logs.helpers import make_topic, numbered, values
+
+NOON_MS = 1_700_000_000_000
 
 
 class TopicContract:
     """Kinds, and reading and writing outside groups."""
+
+    def remove(self, topic: str, before: int) -> None:
+        """Let partition 0 lose what lies before that offset, and is older than the topic's retention.
+
+        An embedded log has done so when it was written.
+        """
 
     def test_stamps_records_without_a_time(self, log: Log) -> None:
         """A record that names no time gets the time at which it was written."""
@@ -83,3 +91,90 @@ class TopicContract:
         log.append([Record(topic, b"b", None, 0)])
         last = {key: value for batch in log.read(topic) for key, value in zip(batch.keys, batch.values, strict=True)}
         assert last == {b"a": b"4", b"b": None}
+
+    def test_spans_lie_between_times(self, log: Log) -> None:
+        """From the first record of a time or later to before the first of another, in each partition."""
+        topic = make_topic(log, partitions=3)
+        log.append([Record(topic, b"k", b"v", 0, timestamp_ms=NOON_MS + each) for each in (0, 10, 10, 5, 20)])
+        log.append([Record(topic, b"k", b"v", 1, timestamp_ms=NOON_MS + each) for each in (3, 12)])
+
+        def found(from_ms: int | None, to_ms: int | None) -> list[tuple[int, int]]:
+            spans = log.spans(topic, from_ms, to_ms)
+            assert sorted(spans) == [0, 1, 2]
+            assert {span.held for span in spans.values()} == {0}
+            return [(spans[number].start, spans[number].end) for number in range(3)]
+
+        assert log.spans(topic) == {0: Span(0, 5, 0), 1: Span(0, 2, 0), 2: Span(0, 0, 0)}
+        assert found(NOON_MS + 10, NOON_MS + 20) == [(1, 4), (1, 2), (0, 0)]
+        assert found(NOON_MS + 11, NOON_MS + 12) == [(4, 4), (1, 1), (0, 0)]
+        assert found(NOON_MS + 4, None) == [(1, 5), (1, 2), (0, 0)]
+        assert found(None, NOON_MS + 11) == [(0, 4), (0, 1), (0, 0)]
+
+    def test_spans_of_times_that_the_topic_does_not_reach(self, log: Log) -> None:
+        """What is not there is an empty span at the nearer end, and times in the wrong order are one too."""
+        topic = make_topic(log)
+        log.append([Record(topic, b"k", b"v", 0, timestamp_ms=NOON_MS + each) for each in range(3)])
+        after, before = NOON_MS + 3, NOON_MS - 1
+        assert log.spans(topic, after) == log.spans(topic, after, after + 1) == {0: Span(3, 3, 0)}
+        assert log.spans(topic, None, before) == log.spans(topic, 0, before) == {0: Span(0, 0, 0)}
+        assert log.spans(topic, before, after) == log.spans(topic, -1, after) == {0: Span(0, 3, 0)}
+        assert log.spans(topic, None, -1) == {0: Span(0, 0, 0)}
+        assert log.spans(topic, NOON_MS + 2, NOON_MS + 1) == {0: Span(1, 1, 0)}
+        assert values(log.read(topic, spans=log.spans(topic, after))) == []
+
+    def test_reads_spans_alone(self, log: Log) -> None:
+        """Of those partitions, from start to before end, whatever was written with it or comes after."""
+        topic = make_topic(log, partitions=4)
+        for number, count in enumerate((10, 10, 10, 3000)):
+            log.append([Record(topic, b"%d" % each, b"%d" % each, number) for each in range(count)])
+        spans = {0: Span(2, 5, 0), 2: Span(4, 4, 0), 3: Span(0, 2999, 0)}
+        batches = list(log.read(topic, spans=spans))
+        assert all(len(batch) == len(batch.keys) == len(batch.timestamps) == len(batch.headers) for batch in batches)
+        found = {number: [each for each in batches if each.source.partition == number] for number in range(4)}
+        assert values(found[0]) == [b"2", b"3", b"4"]
+        assert [key for batch in found[0] for key in batch.keys] == [b"2", b"3", b"4"]
+        assert (list(found[0][-1].offsets)[-1], found[0][-1].next_offset) == (4, 5)
+        assert (found[1], found[2]) == ([], [])
+        assert values(found[3]) == [b"%d" % each for each in range(2999)]
+        assert found[3][-1].next_offset == 2999
+
+    def test_reads_on_without_what_is_done(self, log: Log) -> None:
+        """A partition may have far more than its span, and others are still to be read."""
+        topic = make_topic(log, partitions=2)
+        log.append([Record(topic, None, bytes(700_000), number) for number in (0, 1) for _ in range(12)])
+        batches = list(log.read(topic, spans={0: Span(0, 1, 0), 1: Span(0, 12, 0)}))
+        assert [sum(len(each) for each in batches if each.source.partition == number) for number in (0, 1)] == [1, 12]
+
+    def test_follows_from_a_span(self, log: Log) -> None:
+        """From its start, past its end, and on."""
+        topic = make_topic(log)
+        log.append(numbered(topic, 4))
+        reading = (batch for batch in log.read(topic, follow=True, spans={0: Span(1, 2, 0)}) if len(batch))
+        assert values(islice(reading, 1)) == [b"1", b"2", b"3"]
+        log.append(numbered(topic, 1, first=4))
+        assert values(islice(reading, 1)) == [b"4"]
+
+    def test_refuses_spans_of_what_is_not_there(self, log: Log) -> None:
+        """A name or a number that is wrong is an error that says so: nothing would ever come of waiting."""
+        with pytest.raises(LogError, match="topic 'no-such-topic'"):
+            log.spans("no-such-topic", NOON_MS)
+        with pytest.raises(LogError, match="topic 'no-such-topic'"):
+            list(log.read("no-such-topic", spans={0: Span(0, 1, 0)}))
+        topic = make_topic(log, partitions=2)
+        with pytest.raises(LogError, match=f"topic '{topic}' has no partition 2: it has 0 to 1"):
+            list(log.read(topic, [2]))
+        with pytest.raises(LogError, match=f"topic '{topic}' has no partition 2: it has 0 to 1"):
+            list(log.read(topic, spans={0: Span(0, 0, 0), 2: Span(0, 1, 0)}))
+
+    def test_refuses_a_span_that_retention_has_cut(self, log: Log) -> None:
+        """Records that are gone must not pass for a topic that had none; what is left is read."""
+        topic = f"topic-{uuid4().hex[:12]}"
+        log.create(TopicInfo(topic, 1, retention_ms=3_600_000))
+        log.append([Record(topic, b"k", b"old", 0, timestamp_ms=each) for each in (1, 2)] + numbered(topic, 2))
+        self.remove(topic, before=2)
+        spans = log.spans(topic)
+        assert spans == log.spans(topic, 2) == {0: Span(2, 4, 2)}
+        assert log.spans(topic, None, 3) == {0: Span(2, 2, 2)}
+        assert values(log.read(topic, spans=spans)) == [b"0", b"1"]
+        with pytest.raises(LogError, match=f"{topic}-0@1 .*retention has "):
+            list(log.read(topic, spans={0: Span(1, 4, 0)}))

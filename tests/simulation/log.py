@@ -1,12 +1,12 @@
 """The simulated log: the real `KafkaSession` over simulated clients."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from streamguard.core.records import Batch, TopicPartition
-from streamguard.logs.interface import Record, TopicInfo
+from streamguard.logs.interface import Record, Span, TopicInfo
 from streamguard.logs.kafka.assignor import TaskAssignor
 from streamguard.logs.kafka.errors import as_log_errors
 from streamguard.logs.kafka.session import KafkaSession
@@ -94,8 +94,19 @@ class SimulatedLog:
         made = Clients(self.cluster, self.members, self.network, topic_groups, worker, self.instance, timeout_s)
         return KafkaSession(made)  # type: ignore[arg-type]
 
-    def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:
+    def spans(self, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, Span]:
+        raise NotImplementedError  # a worker reads no ranges
+
+    def read(
+        self,
+        topic: str,
+        partitions: Collection[int] | None = None,
+        *,
+        follow: bool = False,
+        spans: Mapping[int, Span] | None = None,
+    ) -> Iterator[Batch]:
         assert not follow
+        assert spans is None
         for place, partition in self.cluster.partitions.items():
             if place.topic != topic or (partitions is not None and place.partition not in partitions):
                 continue

@@ -14,7 +14,7 @@ from streamguard.core.records import TopicPartition
 from streamguard.errors import LogError
 from streamguard.logs.confluent import options
 from streamguard.logs.confluent.errors import Told, as_log_errors
-from streamguard.logs.interface import TopicInfo
+from streamguard.logs.interface import Span, TopicInfo
 
 _REACH_S = 10.0
 _ANSWER_S = 15.0
@@ -137,6 +137,23 @@ class Admin:
         """The offset after the last record of each partition, committed or not."""
         at = admin.OffsetSpec.latest()
         return self._offsets("cannot find where topics end", partitions, at, IsolationLevel.READ_UNCOMMITTED)
+
+    def spans(
+        self, partitions: Collection[TopicPartition], from_ms: int | None = None, to_ms: int | None = None
+    ) -> dict[TopicPartition, Span]:
+        """Of each partition, the offsets of the committed records between two times."""
+        # What lies before the ends is there when the times are looked up.
+        ends, held = self.ends(partitions), self.starts(partitions)
+        first = held if from_ms is None else self._since(partitions, from_ms)
+        last = ends if to_ms is None else self._since(partitions, to_ms)
+        return {each: Span.within(held[each], ends[each], first.get(each), last.get(each)) for each in partitions}
+
+    def _since(self, partitions: Collection[TopicPartition], time_ms: int) -> dict[TopicPartition, int]:
+        """The first offset of that time or later, of the partitions that have one."""
+        # Below zero are places such as the end.
+        at = admin.OffsetSpec.for_timestamp(max(0, time_ms))
+        found = self._offsets("cannot find where a time is in a topic", partitions, at)
+        return {each: offset for each, offset in found.items() if offset >= 0}
 
     def _offsets(
         self,

@@ -1,6 +1,9 @@
 """Topics of a Kafka cluster."""
 
-from collections.abc import Collection, Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
@@ -12,9 +15,9 @@ from streamguard.logs.confluent import options
 from streamguard.logs.confluent.admin import Admin
 from streamguard.logs.confluent.clients import Clients
 from streamguard.logs.confluent.errors import Told, as_log_errors
-from streamguard.logs.confluent.reading import Reader
+from streamguard.logs.confluent.reading import GoneError, Reader
 from streamguard.logs.confluent.session import ConfluentSession, send
-from streamguard.logs.interface import Record, TopicInfo
+from streamguard.logs.interface import Record, Span, TopicInfo, removed
 
 _FOLLOW_S = 1.0
 # How often a bounded read looks whether it is at its end, and how soon the broker says so.
@@ -42,27 +45,55 @@ class ConfluentLog:
         self._admin.check_exist({topic for topics in topic_groups for topic in topics})
         return ConfluentSession(Clients(self._settings, group, topic_groups, worker), self._admin)
 
-    def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:
-        count = self._admin.check_exist([topic])[topic]
-        wanted = [TopicPartition(topic, number) for number in (range(count) if partitions is None else partitions)]
-        ends, starts = self._admin.ends(wanted), self._admin.starts(wanted)
+    def spans(self, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, Span]:
+        places = [TopicPartition(topic, number) for number in range(self._admin.check_exist([topic])[topic])]
+        return {each.partition: span for each, span in self._admin.spans(places, from_ms, to_ms).items()}
+
+    def read(
+        self,
+        topic: str,
+        partitions: Collection[int] | None = None,
+        *,
+        follow: bool = False,
+        spans: Mapping[int, Span] | None = None,
+    ) -> Iterator[Batch]:
+        left = self._left(topic, partitions, spans, follow=follow)
+        if not left:
+            return
         told = Told()
-        with as_log_errors(f"cannot read topic {topic!r}", told):
+        with _reading(topic, told):
             soon = {} if follow else {"fetch.wait.max.ms": int(_LOOK_S * 1000)}
             consumer = Consumer(options.consumer(self._settings, told) | soon)
         try:
             reader = Reader(consumer)
-            with as_log_errors(f"cannot read topic {topic!r}", told):
-                consumer.assign([confluent_kafka.TopicPartition(*each, at) for each, at in starts.items()])
-                reader.begin(starts)
-            while follow or any(reader.positions[each] < ends[each] for each in wanted):
-                with as_log_errors(f"cannot read topic {topic!r}", told):
-                    batches = reader.read(_FOLLOW_S if follow else _LOOK_S, lambda: False)
+            with _reading(topic, told):
+                consumer.assign([confluent_kafka.TopicPartition(*each, span.start) for each, span in left.items()])
+                reader.begin({each: span.start for each, span in left.items()})
+            while left:
+                with _reading(topic, told):
+                    batches = _take(reader, left, _FOLLOW_S if follow else _LOOK_S)
                 yield from batches
                 if follow and not batches:
                     yield Batch(TopicPartition(topic, 0), (), (), (), (), (), 0)
         finally:
             consumer.close()
+
+    def _left(
+        self, topic: str, partitions: Collection[int] | None, spans: Mapping[int, Span] | None, *, follow: bool
+    ) -> dict[TopicPartition, Span]:
+        """Where there is something to be read."""
+        count = self._admin.check_exist([topic])[topic]
+        numbers = range(count) if partitions is None else partitions
+        for number in numbers if spans is None else spans:
+            if not 0 <= number < count:
+                raise LogError(f"topic {topic!r} has no partition {number}: it has 0 to {count - 1}")
+        if spans is None:
+            found = self._admin.spans([TopicPartition(topic, number) for number in numbers])
+        else:
+            found = {TopicPartition(topic, number): span for number, span in spans.items()}
+        if follow:
+            return {each: replace(span, end=sys.maxsize) for each, span in found.items()}
+        return {each: span for each, span in found.items() if span.start < span.end}
 
     def append(self, records: Sequence[Record]) -> None:
         # A producer would look for a missing topic for minutes.
@@ -90,3 +121,26 @@ class ConfluentLog:
 
     def close(self) -> None:
         self._producer = None
+
+
+@contextmanager
+def _reading(topic: str, told: Told) -> Iterator[None]:
+    with as_log_errors(f"cannot read topic {topic!r}", told):
+        try:
+            yield
+        except GoneError as error:
+            raise removed(error.partition, error.offset) from error
+
+
+def _take(reader: Reader, left: dict[TopicPartition, Span], timeout_s: float) -> list[Batch]:
+    """The next records of what is left to be read, and nothing is left of a partition that is at its end."""
+    # Some may come yet of those that are done.
+    batches = [
+        batch.before(left[batch.source].end) for batch in reader.read(timeout_s, lambda: False) if batch.source in left
+    ]
+    done = [each for each, span in left.items() if reader.positions[each] >= span.end]
+    for each in done:
+        del left[each]
+    # Whatever else these have is not to be fetched, nor kept.
+    reader.pause(done)
+    return [batch for batch in batches if len(batch)]

@@ -16,10 +16,19 @@ from streamguard.core.records import Batch, Headers, TopicPartition
 from streamguard.errors import FencedError
 from streamguard.logs.confluent.options import POLL_RECORDS
 
+_GONE = {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET}
 # How late a rebalance is noticed that comes while nothing is to be read.
 _STEP_S = 0.05
 # A partition that was just assigned takes milliseconds until it can be sent anywhere.
 _START_S = 5.0
+
+
+class GoneError(KafkaException):
+    """The broker does not have an offset that was to be read."""
+
+    def __init__(self, error: KafkaError, partition: TopicPartition, offset: int) -> None:
+        super().__init__(error)
+        self.partition, self.offset = partition, offset
 
 
 class Reader:
@@ -115,6 +124,8 @@ class Reader:
                 if error.code() == KafkaError._FATAL:
                     # The one fatal error of a consumer: another member has its group.instance.id.
                     raise FencedError(error.str())
+                if error.code() in _GONE:
+                    raise GoneError(error, partition, self.positions[partition])
                 if error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
                 self._advance(partition, each)

@@ -1,7 +1,7 @@
 """What the outside sees of an embedded log."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from streamguard.core.records import Batch, TopicPartition
@@ -10,7 +10,7 @@ from streamguard.logs.embedded.reading import Limits, check_position, fetch
 from streamguard.logs.embedded.session import EmbeddedSession
 from streamguard.logs.embedded.topics import Bounds, Topics, create
 from streamguard.logs.embedded.writing import Writer
-from streamguard.logs.interface import Record, TopicInfo
+from streamguard.logs.interface import Record, Span, TopicInfo
 
 _IDLE_S = 1.0
 
@@ -59,13 +59,25 @@ class EmbeddedLog:
         topics = [topic for topics in topic_groups for topic in topics]
         return EmbeddedSession(self._path, group, topics, worker, self._limits)
 
-    def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:
+    def spans(self, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, Span]:
         with self._file.reading() as connection:
-            held = self._topics.bounds(connection, [topic])
+            return self._topics.spans(connection, topic, from_ms, to_ms)
+
+    def read(
+        self,
+        topic: str,
+        partitions: Collection[int] | None = None,
+        *,
+        follow: bool = False,
+        spans: Mapping[int, Span] | None = None,
+    ) -> Iterator[Batch]:
+        with self._file.reading() as connection:
+            wanted = self._topics.bounds(connection, [topic])
             if partitions is not None:
-                sources = [TopicPartition(topic, partition) for partition in partitions]
-                held = self._topics.bounds_of(connection, sources)
-        return self._follow(held) if follow else self._scan(held)
+                wanted = self._topics.bounds_of(connection, [TopicPartition(topic, number) for number in partitions])
+        if spans is not None:
+            wanted = {TopicPartition(topic, number): Bounds(each.start, each.end) for number, each in spans.items()}
+        return self._follow(wanted) if follow else self._scan(wanted)
 
     def append(self, records: Sequence[Record]) -> None:
         with self._file.writing() as connection:
@@ -101,7 +113,7 @@ class EmbeddedLog:
             for source, span in wanted.items():
                 # What was read to its end may go.
                 if span.start < span.end:
-                    check_position(source, span.start, held[source])
+                    check_position(source, span.start, held[source], "raise the topic's retention, or begin later")
             batches = fetch(connection, self._topics, wanted, self._limits)
         for batch in batches:
             wanted[batch.source] = Bounds(batch.next_offset, wanted[batch.source].end)

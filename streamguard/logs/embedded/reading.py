@@ -53,13 +53,15 @@ def fetch(
     return batches
 
 
-def check_position(source: TopicPartition, position: int, held: Bounds) -> None:
+def check_position(
+    source: TopicPartition, position: int, held: Bounds, advice: str = "start with a new group, or seek"
+) -> None:
     """Refuse a position whose records are gone, or will never have been: both would lose records silently."""
     if not held.start <= position <= held.end:
         cause = "retention has deleted them" if position < held.start else "this is not the log they came from"
         raise LogError(
             f"{source.topic}-{source.partition}@{position} is not held, only {held.start} to {held.end}: "
-            f"{cause}; start with a new group, or seek"
+            f"{cause}; {advice}"
         )
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from streamguard.core.records import TopicPartition
 from streamguard.errors import LogError
-from streamguard.logs.interface import TopicInfo
+from streamguard.logs.interface import Span, TopicInfo
+
+_SINCE = 'SELECT min("offset") FROM records WHERE topic = ? AND partition = ? AND timestamp_ms >= ?'
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,23 @@ class Topics:
                 known = self.topic(connection, source.topic).info.partitions
                 raise LogError(f"topic {source.topic!r} has no partition {source.partition}: it has 0 to {known - 1}")
         return {source: bounds[source] for source in partitions}
+
+    def spans(
+        self, connection: sqlite3.Connection, name: str, from_ms: int | None, to_ms: int | None
+    ) -> dict[int, Span]:
+        """Of each partition of a topic, the offsets of the records between two times."""
+        number = self.topic(connection, name).number
+
+        def since(partition: int, time_ms: int) -> int | None:
+            found: int | None = connection.execute(_SINCE, (number, partition, time_ms)).fetchone()[0]
+            return found
+
+        found = {}
+        for source, held in self.bounds(connection, [name]).items():
+            first = held.start if from_ms is None else since(source.partition, from_ms)
+            last = held.end if to_ms is None else since(source.partition, to_ms)
+            found[source.partition] = Span.within(held.start, held.end, first, last)
+        return found
 
 
 def create(connection: sqlite3.Connection, topic: TopicInfo) -> None:

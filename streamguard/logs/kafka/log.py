@@ -1,24 +1,30 @@
 """Topics of a Kafka cluster."""
 
-from collections.abc import Collection, Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import kafka
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.protocol.consumer import IsolationLevel
 
 from streamguard.config import KafkaLog as Settings
 from streamguard.core.records import Batch, TopicPartition
 from streamguard.errors import LogError
-from streamguard.logs.interface import Record, TopicInfo
+from streamguard.logs.interface import Record, Span, TopicInfo, removed
 from streamguard.logs.kafka import options
-from streamguard.logs.kafka.clients import Clients
+from streamguard.logs.kafka.clients import POLL_RECORDS, Clients
 from streamguard.logs.kafka.errors import as_log_errors
 from streamguard.logs.kafka.records import read_batches, to_batch
 from streamguard.logs.kafka.session import KafkaSession, send
 
 _FOLLOW_MS = 1000
+_FOLLOW_RECORDS = 5000
+# The position alone tells that a bounded read is at its end, and no record need come with it.
+_LOOK_MS = 50
 _BLOCK_MS = 15_000
 
 
@@ -46,8 +52,7 @@ class KafkaLog:
 
     def topics(self, names: Collection[str]) -> dict[str, TopicInfo]:
         with self._asking("cannot look up topics") as admin:
-            described = admin.describe_topics(sorted(names))
-            counts = {each["name"]: len(each["partitions"]) for each in described if not each["error_code"]}
+            counts = _counts(admin, names)
             if not counts:
                 return {}
             wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in counts]
@@ -76,32 +81,81 @@ class KafkaLog:
         self._check_exist({topic for topics in topic_groups for topic in topics})
         return KafkaSession(Clients(self._settings, group, topic_groups, worker))
 
-    def read(self, topic: str, partitions: Collection[int] | None = None, *, follow: bool = False) -> Iterator[Batch]:
-        with as_log_errors(f"cannot read topic {topic!r}"):
+    def spans(self, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, Span]:
+        return self._spans(topic, range(self._check_exist([topic])[topic]), from_ms, to_ms)
+
+    def _spans(
+        self, topic: str, numbers: Collection[int], from_ms: int | None = None, to_ms: int | None = None
+    ) -> dict[int, Span]:
+        """As `spans`, of these partitions."""
+        partitions = [kafka.TopicPartition(topic, number) for number in sorted(numbers)]
+        with self._asking(f"cannot find where topic {topic!r} starts and ends") as admin:
+
+            def at(place: int) -> dict[kafka.TopicPartition, int]:
+                # Not the consumer, which says of a partition without a leader that no record is so late.
+                found = admin.list_partition_offsets(dict.fromkeys(partitions, place), IsolationLevel.READ_COMMITTED)
+                return {each: its.offset for each, its in found.items() if its.offset >= 0}
+
+            # What lies before the ends is there when the times are looked up.
+            ends, held = at(OffsetSpec.LATEST), at(OffsetSpec.EARLIEST)
+            # Below zero are places such as these two.
+            first = held if from_ms is None else at(max(0, from_ms))
+            last = ends if to_ms is None else at(max(0, to_ms))
+        return {
+            each.partition: Span.within(held[each], ends[each], first.get(each), last.get(each)) for each in partitions
+        }
+
+    def read(
+        self,
+        topic: str,
+        partitions: Collection[int] | None = None,
+        *,
+        follow: bool = False,
+        spans: Mapping[int, Span] | None = None,
+    ) -> Iterator[Batch]:
+        with _reading(topic):
             consumer = KafkaConsumer(group_id=None, **options.consumer(self._settings))
         try:
             read_batches(consumer)
-            with as_log_errors(f"cannot read topic {topic!r}"):
-                numbers = consumer.partitions_for_topic(topic) if partitions is None else partitions
-                if not numbers:
-                    raise LogError(f"topic {topic!r} does not exist")
-                assigned = [kafka.TopicPartition(topic, number) for number in sorted(numbers)]
-                consumer.assign(assigned)
-                for partition, offset in consumer.beginning_offsets(assigned).items():
-                    consumer.seek(partition, offset)
-                ends = consumer.end_offsets(assigned)
-            while follow or any(consumer.position(each) < ends[each] for each in assigned):
-                with as_log_errors(f"cannot read topic {topic!r}"):
-                    found = consumer.poll(_FOLLOW_MS, max_records=5000)
-                    batches = [
-                        to_batch(TopicPartition(topic, each.partition), records, consumer.position(each))
-                        for each, records in found.items()
-                    ]
+            with _reading(topic):
+                # This takes 0.1 s, in which a commit that has just returned is written out, and counts below.
+                count = len(consumer.partitions_for_topic(topic))
+            left = self._left(topic, count, partitions, spans, follow=follow)
+            with _reading(topic):
+                consumer.assign(list(left))
+                for each, span in left.items():
+                    consumer.seek(each, span.start)
+            how = (_FOLLOW_MS, _FOLLOW_RECORDS) if follow else (_LOOK_MS, POLL_RECORDS)
+            while left:
+                with _reading(topic):
+                    batches = _take(consumer, left, *how)
                 yield from batches
                 if follow and not batches:
                     yield Batch(TopicPartition(topic, 0), (), (), (), (), (), 0)
         finally:
             consumer.close(autocommit=False)
+
+    def _left(
+        self,
+        topic: str,
+        count: int,
+        partitions: Collection[int] | None,
+        spans: Mapping[int, Span] | None,
+        *,
+        follow: bool,
+    ) -> dict[kafka.TopicPartition, Span]:
+        """Where there is something to be read; a consumer would wait without a word for a partition that is not."""
+        if not count:
+            raise _missing([topic])
+        numbers = range(count) if partitions is None else partitions
+        for number in numbers if spans is None else spans:
+            if not 0 <= number < count:
+                raise LogError(f"topic {topic!r} has no partition {number}: it has 0 to {count - 1}")
+        if spans is None:
+            spans = self._spans(topic, numbers)
+        if follow:
+            spans = {number: replace(span, end=sys.maxsize) for number, span in spans.items()}
+        return {kafka.TopicPartition(topic, number): span for number, span in spans.items() if span.start < span.end}
 
     def append(self, records: Sequence[Record]) -> None:
         # A producer would look for a missing topic for a minute, and then not say which.
@@ -122,12 +176,53 @@ class KafkaLog:
             self._admin.close()
             self._admin = None
 
-    def _check_exist(self, names: Collection[str]) -> None:
+    def _check_exist(self, names: Collection[str]) -> dict[str, int]:
+        """How many partitions each of `names` has; raises `LogError` where one is missing."""
         with self._asking("cannot look up topics") as admin:
-            described = admin.describe_topics(sorted(names))
-        missing = sorted(set(names) - {each["name"] for each in described if not each["error_code"]})
+            counts = _counts(admin, names)
+        missing = sorted(set(names) - counts.keys())
         if missing:
-            raise LogError(f"no topic {', '.join(map(repr, missing))}: create it, or mend its name")
+            raise _missing(missing)
+        return counts
+
+
+def _counts(admin: KafkaAdminClient, names: Collection[str]) -> dict[str, int]:
+    """How many partitions those of `names` have that exist."""
+    described = admin.describe_topics(sorted(names))
+    return {each["name"]: len(each["partitions"]) for each in described if not each["error_code"]}
+
+
+def _missing(names: Collection[str]) -> LogError:
+    return LogError(f"no topic {', '.join(map(repr, names))}: create it, or mend its name")
+
+
+@contextmanager
+def _reading(topic: str) -> Iterator[None]:
+    with as_log_errors(f"cannot read topic {topic!r}"):
+        try:
+            yield
+        except kafka_errors.OffsetOutOfRangeError as error:
+            (partition, offset), *_ = error.args[0].items()
+            raise removed(TopicPartition(topic, partition.partition), offset) from error
+
+
+def _take(
+    consumer: KafkaConsumer, left: dict[kafka.TopicPartition, Span], timeout_ms: int, records_max: int
+) -> list[Batch]:
+    """The next records of what is left to be read, and nothing is left of a partition that is at its end."""
+    found = consumer.poll(timeout_ms, max_records=records_max)
+    positions = {each: consumer.position(each) for each in left}
+    batches = [
+        to_batch(TopicPartition(each.topic, each.partition), records, positions[each]).before(left[each].end)
+        for each, records in found.items()
+    ]
+    done = [each for each, position in positions.items() if position >= left[each].end]
+    for each in done:
+        del left[each]
+    if done:
+        # Whatever else these have is not to be fetched, nor kept.
+        consumer.assign(list(left))
+    return [each for each in batches if len(each)]
 
 
 def _info(name: str, partitions: int, settings: dict[str, dict[str, object]]) -> TopicInfo:

@@ -1,0 +1,80 @@
+"""The outcomes of one partition through several settings at once: one read, one order, many monitors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from streamguard.core.alerts import Alert
+from streamguard.core.intake import Intake, MonitorSettings
+from streamguard.core.merge import Merge
+from streamguard.core.records import Batch
+from streamguard.core.trail import Trail
+from streamguard.core.watching import Watching
+from streamguard.replay.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An alert of a replay."""
+
+    setting: int
+    """The place of its setting."""
+    event_time_ms: int
+    value: bytes
+    """Byte for byte what the alerts topic would hold."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Its fields, as in docs/alerts.md."""
+        found: dict[str, Any] = orjson.loads(self.value)
+        return found
+
+
+class Sweep:
+    """Takes records of the outcomes topic, as a monitor task does.
+
+    The settings may differ in checks and budgets; what is matched, how it is split, and cohorts, they share.
+    """
+
+    def __init__(self, settings: Sequence[MonitorSettings], ledger: Ledger | None = None) -> None:
+        first = settings[0]
+        self._source = first.alert_source
+        self._topics = first.predictions_topic, first.labels_topic
+        self._intake = Intake(first)
+        self._watchings = [Watching(each) for each in settings]
+        self._trail = Trail()
+        self._ledger = ledger
+
+    @property
+    def merge(self) -> Merge:
+        """What is held, and by whom."""
+        return self._intake.merge
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Outcomes, and what became of them."""
+        return self._intake.counts
+
+    def step(self, batch: Batch) -> list[Told]:
+        """Take records; returns the alerts of all settings."""
+        self._intake.take(batch)
+        told: list[Told] = []
+        for rows, groups in self._intake.release():
+            found = [
+                (place, number, alert)
+                for number, watching in enumerate(self._watchings)
+                for place, alert in watching.watch(rows, groups)
+            ]
+            found.sort(key=lambda each: each[0])
+            self._trail.trace(rows, [(place, alert) for place, _, alert in found], self._topics)
+            told += [self._told(number, alert) for _, number, alert in found]
+            if self._ledger is not None:
+                self._ledger.add(rows, groups)
+        for number, watching in enumerate(self._watchings):
+            told += [self._told(number, alert) for alert in watching.wait(self.merge.released_ms)]
+        return told
+
+    def _told(self, number: int, alert: Alert) -> Told:
+        return Told(number, alert.event_time_ms, alert.output(self._source).value or b"")
