@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check format golden clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -32,6 +32,9 @@ check: $(STAMP) ## Lint, format, import order, types
 format: $(STAMP) ## Format and sort imports
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+golden: $(STAMP) ## Write the expected alerts of tests/golden/replay anew: look at the difference
+	@$(BIN)/python -m tests.replay.golden
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
