@@ -247,6 +247,11 @@ function threshold() {
   return { max: changed("max_mismatch_percent", own.max), resolve: changed("resolve_below_percent", own.resolve) };
 }
 
+/* The moving window is drawn as configured: one that the chosen setting changes would be another line. */
+function hasOwnWindow() {
+  return Object.hasOwn(chosen.setting?.changes ?? {}, `monitors.${chosen.monitor.name}.threshold.window`);
+}
+
 function sums(values) {
   const found = [0];
   for (const value of values) found.push(found.at(-1) + value);
@@ -709,7 +714,7 @@ function ratePanel(scene) {
     area(scene, series.low, series.high, y, "band"),
     alarms.map(({ at }) => svg("path", { class: "alarm-line", d: `M${px(x(at))} 0V${height}` })),
     line(scene, series.rate, y, "rate"),
-    line(scene, series.window, y, "window"),
+    hasOwnWindow() ? null : line(scene, series.window, y, "window"),
     limitLines(scene, limits, y, bounds),
     svg("path", { class: "beyond", d: beyond.map((bin) => `M${px(middle(bin))} 0l3 5h-6Z`).join("") }),
   ];
@@ -787,6 +792,14 @@ function episodesPanel(scene) {
   return { title, height, axis, body: shown.length ? shown.map((each) => episodeBar(scene, each)) : none };
 }
 
+/* Whether the chosen setting has found an incident, and how late; nothing of one that began outside the range. */
+function outcomeOf(incident) {
+  const place = report.truth.filter((each) => each.is_scored).indexOf(incident);
+  const delays = chosen.setting?.score?.delays_s ?? [];
+  if (place < 0 || place >= delays.length) return "";
+  return isKnown(delays[place]) ? `: found after ${duration(delays[place])}` : ": missed";
+}
+
 /* What is known of the time: the normal period, and the incidents that concern what is chosen. */
 function spansOf() {
   const normal = report.normal ? [{ ...report.normal, name: "normal", isNormal: true }] : [];
@@ -794,7 +807,8 @@ function spansOf() {
   const isOfOurs = (truth) =>
     (!isKnown(truth.monitor) || truth.monitor === chosen.monitor.name) &&
     Object.entries(truth.segment ?? {}).every(([field, value]) => !Object.hasOwn(own, field) || own[field] === value);
-  return [...normal, ...report.truth.filter(isOfOurs)].map((each) => ({
+  const known = report.truth.map((each) => ({ ...each, name: `${each.name}${outcomeOf(each)}` }));
+  return [...normal, ...known.filter(isOfOurs)].map((each) => ({
     ...each,
     first: Date.parse(each.from),
     last: isKnown(each.to) ? Date.parse(each.to) : everything[1],
@@ -803,7 +817,7 @@ function spansOf() {
 
 /* A name with the room it takes: from the beginning of its span, and at the right edge before that. */
 function nameOf(span, { x, inner }) {
-  const text = span.name.length > 32 ? `${span.name.slice(0, 31)}…` : span.name;
+  const text = span.name.length > 56 ? `${span.name.slice(0, 55)}…` : span.name;
   const room = Math.min(inner, text.length * CHARACTER + 8);
   const left = Math.min(Math.max(0, x(span.first)), inner - room);
   return { ...span, text, room, left, right: Math.max(x(span.last), left + room) };
@@ -902,7 +916,7 @@ function legend() {
   const items = [
     [`each ${duration(chosen.segment.series.width_ms / SECOND)}`, stroke("rate")],
     ["its interval", block("band")],
-    chosen.segment.series.window.some(isKnown) && ["moving window", stroke("window")],
+    !hasOwnWindow() && chosen.segment.series.window.some(isKnown) && ["moving window", stroke("window")],
     threshold() && ["threshold", stroke("limit")],
     spans.some(({ isNormal }) => isNormal) && ["normal", block("normal")],
     spans.some(({ isNormal }) => !isNormal) && ["known incident", block("truth")],
@@ -928,7 +942,7 @@ function readings({ series, bins, from, to }, bin) {
   return [
     bin === null ? ["in view", range(from, to)] : ["time", range(startOf(series, bin), startOf(series, bin + 1))],
     [lossName(own), `${level(meanOf(series, read), own)}${interval(at(series.low), at(series.high), own)}`],
-    ["moving window", level(at(series.window), own)],
+    ["moving window", hasOwnWindow() ? NONE : level(at(series.window), own)],
     ["labelled", `${number(labelled)} of ${number(outcomes)} (${percent(coverage({ outcomes, labelled }))})`],
     ["delay of labels", isKnown(median) ? `${duration(median)}; 90% within ${duration(late)}` : NONE],
   ];

@@ -14,7 +14,7 @@ from streamguard.core.fields import parse_time_ms
 from streamguard.errors import ConfigError
 from streamguard.replay.ledger import Ledger, Series
 from streamguard.replay.page import render
-from streamguard.replay.scoring import Score, Span
+from streamguard.replay.scoring import Score, Span, outside
 from streamguard.replay.truth import Incident
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Backtest:
             "outcomes": self.outcomes,
             "notes": self.notes,
             "normal": None if self.normal_ms is None else _span(self.normal_ms),
-            "truth": [_incident(each) for each in self.truth],
+            "truth": [_incident(each, self._is_scored(each)) for each in self.truth],
             "settings": [_setting(each) for each in self.settings],
             "references": [{"name": name, "score": asdict(score)} for name, score in self.references],
             "suggestions": list(self.suggestions),
@@ -107,6 +107,10 @@ class Backtest:
             "alerts_left_out": max(0, len(alerts) - _ALERTS_MAX),
             "config": self.config.as_yaml(),
         }
+
+    def _is_scored(self, incident: Incident) -> bool:
+        span = self.ledger.first_ms, self.ledger.last_ms
+        return span[0] is not None and span[1] is not None and not outside([incident], (span[0], span[1]))
 
     def write(self, directory: str | Path) -> Path:
         """Write `report.html`, `report.json`, `config.yaml`, and `alerts.jsonl` of that; returns the page."""
@@ -202,13 +206,14 @@ def _setting(each: Compared) -> dict[str, Any]:
     }
 
 
-def _incident(each: Incident) -> dict[str, Any]:
+def _incident(each: Incident, is_scored: bool) -> dict[str, Any]:  # noqa: FBT001 - what is known of it
     return {
         "name": each.name,
         "from": rfc3339(each.from_ms),
         "to": None if each.to_ms is None else rfc3339(each.to_ms),
         "monitor": each.monitor,
         "segment": None if each.segment is None else dict(each.segment),
+        "is_scored": is_scored,
     }
 
 

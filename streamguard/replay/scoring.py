@@ -74,6 +74,8 @@ class Score:
     false_alarms: int
     false_per_month: float
     """Per 30 days of exposed time; 0.0 where there is none."""
+    delays_s: tuple[float | None, ...] = ()
+    """Of each incident that is scored, in their order; None where it was missed."""
 
 
 def score(
@@ -195,4 +197,5 @@ def _summed(
         outcomes_median=round(median(outcomes)) if outcomes else None,
         false_alarms=false_alarms,
         false_per_month=per_month(false_alarms, exposed_ms),
+        delays_s=tuple(None if first is None else (first - each.from_ms) / 1000 for each, first in scored),
     )

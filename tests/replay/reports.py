@@ -354,7 +354,8 @@ def _ends(**counts: int) -> dict[str, int]:
 
 
 def _incident(name: str, first: float, last: float, segment: Json) -> Json:
-    return {"name": name, "from": at(first), "to": at(last), "monitor": "fraud", "segment": segment}
+    when = {"from": at(first), "to": at(last)}
+    return {"name": name, **when, "monitor": "fraud", "segment": segment, "is_scored": True}
 
 
 def _score(found: int, missed: int, *, delay: float | None, outcomes: int | None, alarms: int) -> Json:
@@ -366,6 +367,7 @@ def _score(found: int, missed: int, *, delay: float | None, outcomes: int | None
         "outcomes_median": outcomes,
         "false_alarms": alarms,
         "false_per_month": round(alarms / 3, 2),
+        "delays_s": [delay] * (found + missed),
     }
 
 

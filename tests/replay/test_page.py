@@ -180,6 +180,7 @@ def test_a_setting_is_chosen(show: Show) -> None:
     """In the list and in the table: the headline, the threshold and the alerts are of it."""
     page = show(reports.ordinary())
     expect(page.locator("#chart")).to_contain_text("alarm above 8%")
+    expect(page.locator("#chart")).to_contain_text("scaler skipped: found after 9 h 27 min")
 
     page.get_by_label("Setting", exact=True).select_option("threshold 6%")
     expect(page.locator("#title")).to_have_text("shuttle.yaml: threshold 6%")
@@ -191,6 +192,7 @@ def test_a_setting_is_chosen(show: Show) -> None:
     page.get_by_role("button", name="threshold 15%").press("Space")
     expect(page.locator("h1")).to_have_text("No alarms in 90 days.")
     expect(page.locator("#verdict")).to_contain_text("0 of 1 known incident found; no false alarms")
+    expect(page.locator("#chart")).to_contain_text("scaler skipped: missed")
     expect(page.locator("#chart")).to_contain_text("none here")
 
 

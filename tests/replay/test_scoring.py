@@ -84,6 +84,7 @@ def test_delays_and_false_alarms_are_counted() -> None:
         false_alarms=2,
         # 30 days without 2, 1 and 2.
         false_per_month=2 * 30 / 25,
+        delays_s=(None, 1.9 * 86_400, 0.5 * 86_400),
     )
 
 
@@ -206,8 +207,9 @@ def test_always_and_never_alarming_are_told() -> None:
         outcomes_median=3 * DAY_MS // 4,
         false_alarms=8,
         false_per_month=8 * 30 / 7,
+        delays_s=(0.75 * 86_400, None),
     )
-    assert never == Score(0, 2, None, None, None, 0, 0.0)
+    assert never == Score(0, 2, None, None, None, 0, 0.0, (None, None))
 
 
 def test_always_ends_with_the_range() -> None:
