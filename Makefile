@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help demo test check format golden clean
+.PHONY: help demo test check format golden picture clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -35,6 +35,9 @@ format: $(STAMP) ## Format and sort imports
 
 golden: $(STAMP) ## Write the expected alerts of tests/golden/replay anew: look at the difference
 	@$(BIN)/python -m tests.replay.golden
+
+picture: $(STAMP) ## The picture of docs/backtest.md, by Chromium
+	@$(BIN)/python -m tests.replay.picture
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
