@@ -93,7 +93,7 @@ def missing(where: str, path: Path, names: Iterable[str], hint: str = "") -> Con
     guess = f"; did you mean {near[0]}?" if near else "."
     return ConfigError(
         f"{where}: no field {name!r}, there is {listed}{guess}"
-        f" The configuration says which fields to read, under predictions.fields and labels.fields.{hint}"
+        f" The configuration says which fields to read, under predictions.fields, labels.fields and backtest.{hint}"
     )
 
 

@@ -105,6 +105,19 @@ def test_a_column_that_begins_empty_is_read_cell_by_cell(tmp_path: Path) -> None
     assert cells(tmp_path / "a.csv", texts)[0][-5:] == [None, 0.5, "x", None, 7]
 
 
+def test_many_rows_say_what_a_column_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over several chunks."""
+    monkeypatch.setattr(packed, "CHUNK_BYTES", 1000)
+    texts = ["7"] * 5000 + ["x"]
+    assert cells(tmp_path / "a.csv", texts) == [texts]
+
+
+def test_a_header_may_be_quoted(tmp_path: Path) -> None:
+    """With line breaks, commas and quotes in the names."""
+    path = write(tmp_path / "a.csv", '"a\n""b"", c",request_id\n1,r\n')
+    assert documents(labels(path, needed=ID)) == [{'a\n"b", c': 1, "request_id": "r"}]
+
+
 def test_the_first_file_says_what_columns_are(tmp_path: Path) -> None:
     """So that a class that looks like a number is of one type in all files of a source."""
     one = write(tmp_path / "1.csv", text_of([record(0, label="1"), record(1, label="other")]))
@@ -139,10 +152,11 @@ def test_a_date_is_its_first_moment(tmp_path: Path) -> None:
 
 def test_rows_are_numbered_with_the_empty_ones(tmp_path: Path) -> None:
     """From 0 below the header, and on over all files; a column without a name is left out."""
-    one = write(tmp_path / "1.csv", "\r\n,request_id\r\n0,a\r\n\r\n1,b\r\n,\r\n")
+    one = write(tmp_path / "1.csv", "\r\n,request_id,\r\n0,a,\r\n\r\n1,b,\r\n,,\r\n")
     two = write(tmp_path / "2.csv", "request_id\n\n7")
     found = rows(labels(one, two, needed=ID))
     assert found == [(0, b'{"request_id":"a"}'), (2, b'{"request_id":"b"}'), (5, b'{"request_id":"7"}')]
+    assert rows(labels(two, needed=ID)) == [(1, b'{"request_id":"7"}')]
 
 
 @pytest.mark.parametrize("text", ["", "\n", "request_id", "request_id\n"])

@@ -193,7 +193,7 @@ def test_an_index_is_no_column() -> None:
     """Who has the IDs there is told how to make them one."""
     with pytest.raises(ConfigError, match=r"no field 'request_id', .* index is not read: call \.reset_index\(\)"):
         rows(as_source(PANDAS.set_index("request_id"), "labels", NEEDED))
-    with pytest.raises(ConfigError, match=r"labels\.fields\.$"):
+    with pytest.raises(ConfigError, match=r"and backtest\.$"):
         rows(as_source(PANDAS.drop(columns="request_id"), "labels", NEEDED))
 
 

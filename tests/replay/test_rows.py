@@ -1,5 +1,8 @@
 """Values of Python as JSON: what each becomes, in rows and in columns."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -52,6 +55,19 @@ def test_every_value_has_its_json(value: Any, expected: Any) -> None:
     for given in ([record(0, x=value)], {"request_id": ["r0"], "label": [1], "time": [2], "x": [value]}):
         (found,) = documents(as_source(given, "labels", NEEDED))
         assert (type(found["x"]), found["x"]) == (type(expected), expected)
+
+
+def test_times_without_a_zone_are_utc_wherever_one_is() -> None:
+    """Not of the machine's own zone."""
+    code = """
+from datetime import datetime
+from streamguard.replay.frames import as_source
+for batch in as_source([{"time": datetime(2024, 1, 1)}], "labels", ()).batches():
+    print(list(batch.values))
+"""
+    command, zone = [sys.executable, "-c", code], os.environ | {"TZ": "Asia/Tokyo"}
+    told = subprocess.run(command, env=zone, capture_output=True, text=True, check=True).stdout
+    assert told == f"[b'{{\"time\":{START_MS}}}']\n"
 
 
 @pytest.mark.parametrize("numbers", [[7, -1], np.array([7, -1]), pd.Series([7, -1]), pl.Series([7, -1])])

@@ -1,6 +1,6 @@
 """Tables: rows of Parquet read as the same rows of JSON Lines, whatever the types of the columns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from math import inf, nan
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from streamguard.core.records import Blobs
 from streamguard.errors import ConfigError
 from streamguard.replay import tables
 from streamguard.replay.sources import DamagedFileError
@@ -76,7 +77,8 @@ TYPES: dict[str, tuple[Any, Any, list[Any], list[Any]]] = {
     "boolean": ("boolean", pl.Boolean(), [True, None], [True, None]),
     "null": ("null", pl.Null(), [None, None], [None, None]),
     "list": ("list", pl.List(pl.Date()), [[date(1970, 1, 2)], []], [[86_400_000], []]),
-    "array": ("array", pl.Array(pl.Float64(), 2), [[1.0, nan], None], [[1.0, None], None]),
+    "array": ("array", pl.Array(pl.Date(), 1), [[date(1970, 1, 2)], None], [[86_400_000], None]),
+    "floats": ("floats", pl.List(pl.Float64()), [[1.0, nan], None], [[1.0, None], None]),
     "struct": (
         "struct",
         pl.Struct({"at": pl.Datetime("us"), "of": pl.Struct({"d": pl.Decimal(10, 1)})}),
@@ -160,12 +162,36 @@ def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """What is read at once shrinks as rows grow; a row that is larger than that comes alone."""
     monkeypatch.setattr(tables, "_SLICE_BYTES", 8000)
     monkeypatch.setattr(tables, "_SLICE_ROWS_FIRST", 10)
+    pieces, slices = tables.Table.pieces, list[int]()
+
+    def spy(table: tables.Table, frame: pl.DataFrame) -> Iterator[Blobs]:
+        slices.append(len(frame))
+        return pieces(table, frame)
+
+    monkeypatch.setattr(tables.Table, "pieces", spy)
     records = [record(number, note="x" * (100 if number < 100 else 5000)) for number in range(150)]
     path = parquet(tmp_path / "a.parquet", by_column(records))
     sizes = [len(batch) for batch in labels(path).batches()]
     assert max(sizes) < 10
     assert sizes[-20:] == [1] * 20
+    assert slices[0] == 10
+    assert 30 < max(slices) < 100
     assert documents(labels(path)) == records
+
+
+def test_a_disk_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the rows before."""
+    path = parquet(tmp_path / "a.parquet", by_column(RECORDS[:20_000]))
+    batches = labels(path).batches()
+    assert len(next(batches)) == 8192
+    monkeypatch.setattr(pl.LazyFrame, "collect", fail)
+    with pytest.raises(DamagedFileError, match=r"cannot be read as Parquet \(disk\) after 8,192 rows, which were read"):
+        list(batches)
+
+
+def fail(*_: object) -> None:
+    """What a disk does."""
+    raise OSError("disk")
 
 
 def test_names_are_no_patterns_and_folders_no_columns(tmp_path: Path) -> None:
