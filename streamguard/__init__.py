@@ -14,6 +14,7 @@ The map of this tree, in the order in which imports point (nothing imports what 
     stores              the disk of windows that outgrow memory
     worker              the loop between a log and the tasks
     replay              history through the same tasks: sources, joining, sweeping, scoring, the report
+    handlers            who is told of alerts: subscribers in Python, and those that a configuration names
     demo                a story to try it all on
     bench               how fast all of it is on this machine
     cli                 the command line
@@ -23,30 +24,49 @@ The map of this tree, in the order in which imports point (nothing imports what 
     No drift: 25.0% of 4 predictions differ from their labels (95% interval 4.6% to 69.9%), within the threshold of 50%.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from streamguard.check import CheckInputError, DriftResult, check_drift
 from streamguard.errors import CommitLostError, ConfigError, LogError, StreamguardError
 
 if TYPE_CHECKING:
+    from streamguard.handlers.alert import Alert
+    from streamguard.handlers.functions import on_alert
+    from streamguard.handlers.sink import PermanentError
+    from streamguard.handlers.subscriber import Subscriber
     from streamguard.replay.api import backtest
 
 __all__ = [
+    "Alert",
     "CheckInputError",
     "CommitLostError",
     "ConfigError",
     "DriftResult",
     "LogError",
+    "PermanentError",
     "StreamguardError",
+    "Subscriber",
     "backtest",
     "check_drift",
+    "on_alert",
 ]
+
+# Imports that `check_drift` does not need, and that take a second.
+_LATER = {
+    "Alert": "streamguard.handlers.alert",
+    "PermanentError": "streamguard.handlers.sink",
+    "Subscriber": "streamguard.handlers.subscriber",
+    "backtest": "streamguard.replay.api",
+    "on_alert": "streamguard.handlers.functions",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # A second of imports that `check_drift` does not need.
-    if name == "backtest":
-        from streamguard.replay.api import backtest  # noqa: PLC0415
-
-        return backtest
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_LATER]

@@ -113,6 +113,27 @@ def alerts(
 
 
 @app.command()
+def handle(
+    config: ConfigPath,
+    handler: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this handler; may be repeated. Default: all.")
+    ] = None,
+    test: Annotated[bool, typer.Option("--test", help="Deliver a sample by each, and stop.")] = False,
+) -> None:
+    """Deliver alerts by the handlers of the configuration, until stopped: each is a consumer group of its own.
+
+    What cannot be delivered is tried again, and at last goes to the topic of dead letters. SIGTERM or Ctrl-C ends it
+    after the tries under way. With --test the exit code is 1 where one fails.
+    """
+    from streamguard.handlers.running import run_handlers, run_test  # noqa: PLC0415 - its imports take a second
+
+    loaded = configuration.load(config)
+    if test:
+        raise typer.Exit(1 if run_test(loaded, tuple(handler or ()), typer.echo) else 0)
+    run_handlers(loaded, tuple(handler or ()))
+
+
+@app.command()
 def backtest(
     config: ConfigPath,
     since: Annotated[
@@ -160,7 +181,8 @@ def backtest(
     """Replay history through the same checks, and say what they would have raised.
 
     Topics are only read: no group is joined, nothing is committed or written. What else to try is said in the section
-    backtest of the configuration. Ctrl-C ends it early with a report of what was read.
+    backtest of the configuration. Ctrl-C ends it early with a report of what was read. Exit code 1: the result is
+    partial, or nothing was judged.
     """
     from streamguard.replay.running import Asked, run_backtest  # noqa: PLC0415 - its imports take a second
 
@@ -234,7 +256,9 @@ def check_config(config: ConfigPath) -> None:
     Every problem is listed, with its line. Brokers are not asked, so that this works anywhere.
     """
     loaded = configuration.load(config)
-    typer.echo("\n".join([f"ok: {config}", *_summary(loaded)]))
+    compared = len(configuration.variants(loaded)) - 1
+    lines = [f"backtest: {compared} settings beside this one"] if compared else []
+    typer.echo("\n".join([f"ok: {config}", *_summary(loaded), *lines]))
 
 
 @config_app.command("show")

@@ -63,6 +63,7 @@ LAYERS = [
     ["streamguard.stores.*"],
     ["streamguard.worker.*"],
     ["streamguard.replay.*"],
+    ["streamguard.handlers.*"],
     ["streamguard"],
     ["streamguard.demo.*"],
     ["streamguard.bench.*"],

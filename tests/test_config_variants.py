@@ -111,7 +111,7 @@ def test_the_same_twice_is_refused() -> None:
         ({"alternatives": [{"name": "a", "changes": {}}]}, "changes"),
         (
             {"alternatives": [{"name": "a", "changes": {BUDGET: 2}}, {"name": "a", "changes": {BUDGET: 3}}]},
-            "must be unique, but 2 are named 'a'",
+            "must be unique, but 2 settings are named 'a'",
         ),
     ],
 )

@@ -11,6 +11,8 @@ from streamguard.config.base import Problem, Section
 from streamguard.config.types import Field, Text
 
 SETTINGS_MAX = 200
+BASE = "as configured"
+"""The name of the setting that is the configuration itself."""
 
 
 class Mode(StrEnum):
@@ -50,10 +52,11 @@ class Backtest(Section):
         for path, values in self.sweep.items():
             if not values:
                 yield ("sweep", path), "needs at least one value"
-        names = Counter(each.name for each in self.alternatives)
+        names = Counter([BASE, *(each.name for each in self.alternatives)])
         for index, each in enumerate(self.alternatives):
             if names[each.name] > 1:
-                yield ("alternatives", index, "name"), f"must be unique, but {names[each.name]} are named {each.name!r}"
+                words = f"must be unique, but {names[each.name]} settings are named {each.name!r}"
+                yield ("alternatives", index, "name"), words
         count = len(self.alternatives)
         combinations = 1
         for values in self.sweep.values():

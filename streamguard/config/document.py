@@ -64,10 +64,10 @@ class Document:
     lines: dict[Key, int] = field(default_factory=dict)
 
 
-def read(path: Path) -> Document:
-    """The file's content; raises `ConfigError` where it is no YAML."""
+def read(path: Path, text: str | None = None) -> Document:
+    """The file's content, or the text in its stead; raises `ConfigError` where it is no YAML."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if text is None else text
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -16,12 +16,12 @@ from streamguard.config.report import all_keys, sentences
 from streamguard.errors import ConfigError
 
 
-def load(path: str | Path) -> Config:
-    """Read a file; variables of the environment named `STREAMGUARD_...` win over it.
+def load(path: str | Path, text: str | None = None) -> Config:
+    """Read a file, or the text that it would hold; variables of the environment named `STREAMGUARD_...` win over it.
 
     Raises `ConfigError` with one line for each problem: where it is, what is wrong, the value, a way out.
     """
-    document = read(Path(path))
+    document = read(Path(path), text)
     if not isinstance(document.data, dict):
         raise ConfigError(f"{path}: must be a mapping of settings, such as log, join and monitors")
     known = list(all_keys())

@@ -1,26 +1,14 @@
 """The `log` section: where records live, and how to be let in."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field as Setting
-from pydantic import SecretStr, ValidationInfo, field_serializer, field_validator
+from pydantic import SecretStr, field_serializer, field_validator
 
 from streamguard.config.base import Problem, Section
+from streamguard.config.secrets import HIDDEN, read_secret
 from streamguard.config.types import ClassName, Count, Duration, FileName, Servers, Text
-
-HIDDEN = "********"
-
-
-def _secret(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-    """The secret itself, or what its file holds; a file declared earlier in the section, so already legal."""
-    name = info.data.get(f"{info.field_name}_file")
-    if name is None:
-        return value
-    if value is not None:
-        raise ValueError(f"and {info.field_name}_file are both set; keep one")
-    return SecretStr(Path(name).read_text(encoding="utf-8").rstrip("\r\n"))
 
 
 class Sasl(Section):
@@ -37,7 +25,7 @@ class Sasl(Section):
     token_provider: ClassName | None = None
     """`package.module:Class` of a kafka-python token provider, for OAUTHBEARER."""
 
-    _read_password = field_validator("password")(_secret)
+    _read_password = field_validator("password")(read_secret)
 
     @field_serializer("password")
     def _hide_password(self, value: SecretStr | None) -> str | None:
@@ -74,7 +62,7 @@ class Security(Section):
     sasl: Sasl | None = None
     """Who we are; for the SASL protocols, which need it."""
 
-    _read_password = field_validator("key_password")(_secret)
+    _read_password = field_validator("key_password")(read_secret)
 
     @field_serializer("key_password")
     def _hide_password(self, value: SecretStr | None) -> str | None:

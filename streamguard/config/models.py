@@ -10,10 +10,11 @@ from pydantic import Field as Setting
 from streamguard.config.backtest import Backtest
 from streamguard.config.base import Key, Problem, Section
 from streamguard.config.document import dump
+from streamguard.config.handlers import Handler, Silence
 from streamguard.config.inputs import Join, Labels, Predictions
 from streamguard.config.log import LogSection
 from streamguard.config.monitors import Monitor
-from streamguard.config.types import Count, Duration, TopicName, is_topic_name
+from streamguard.config.types import Count, Duration, Text, TopicName, is_topic_name
 from streamguard.config.worker import Http, Watchdog
 from streamguard.core.losses import Loss
 
@@ -43,6 +44,9 @@ class Alerts(Section):
     cooldown_ms: Duration = Setting(default=3_600_000, alias="cooldown", ge=0)
     """How long, in event time, after an alert the same check stays quiet about the same segment. Default
     1h."""
+    mode: Literal["binary", "structured"] = "binary"
+    """How alerts are CloudEvents: `binary` has the attributes in headers and the alert as the value, `structured` has
+    both in one JSON document. Default binary."""
 
 
 class Rejected(Section):
@@ -59,6 +63,13 @@ class State(Section):
     """Compacted topic of snapshots. Null: streamguard-<group>-state."""
     every_ms: Duration = Setting(default=30_000, alias="every", gt=0)
     """Time between two snapshots: what a restart reads again at most. Default 30s."""
+
+
+class DeadLetters(Section):
+    """Where alerts go that a handler could not deliver."""
+
+    topic: TopicName | None = None
+    """Topic of alerts as they were, the reason in headers. Null: streamguard-<group>-dead-letters."""
 
 
 class Limits(Section):
@@ -106,6 +117,14 @@ class Config(Section):
     """Where records go that cannot be used."""
     state: State = State()
     """What monitors remember over a restart."""
+    handlers: tuple[Handler, ...] = ()
+    """Who is told of alerts by `streamguard handle`, and how."""
+    handler_hosts: tuple[Text, ...] | None = None
+    """Hosts that handlers may call, names or addresses. Null: any."""
+    silences: tuple[Silence, ...] = ()
+    """Times in which no handler is told."""
+    dead_letters: DeadLetters = DeadLetters()
+    """Where alerts go that a handler could not deliver."""
     limits: Limits = Limits()
     """What a single record may be."""
     logging: Logging = Logging()
@@ -135,6 +154,10 @@ class Config(Section):
         return self.state.topic or f"streamguard-{self.log.group}-state"
 
     @property
+    def dead_letters_topic(self) -> str:
+        return self.dead_letters.topic or f"streamguard-{self.log.group}-dead-letters"
+
+    @property
     def topics(self) -> dict[str, str]:
         """Every topic by its role, which is also the name of the section that names it."""
         return {
@@ -148,6 +171,11 @@ class Config(Section):
 
     def problems(self) -> Iterable[Problem]:
         yield from self._topic_problems()
+        handlers = Counter(handler.name for handler in self.handlers)
+        for index, handler in enumerate(self.handlers):
+            if handlers[handler.name] > 1:
+                words = f"must be unique, but {handlers[handler.name]} handlers are named {handler.name!r}"
+                yield ("handlers", index, "name"), words
         names = Counter(monitor.name for monitor in self.monitors)
         for index, monitor in enumerate(self.monitors):
             where: Key = ("monitors", index)

@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
+from streamguard.config.backtest import BASE
 from streamguard.config.loading import parse
 from streamguard.config.models import Config
 from streamguard.errors import ConfigError
 
-_BASE = "as configured"
 _SECTIONS = ("monitors", "budget", "alerts")
 # What two settings that read the same outcomes must share.
 _SHARED = ("name", "match", "split_by", "cohorts")
@@ -31,7 +31,7 @@ def variants(config: Config) -> list[Variant]:
 
     Raises `ConfigError` where a change names no setting, or makes none that is legal.
     """
-    found = [Variant(_BASE, {}, config)]
+    found = [Variant(BASE, {}, config)]
     for name, changes in _wanted(config):
         if any(changes == each.changes for each in found):
             raise ConfigError(f"backtest: {name!r} changes the same as another: leave one out")

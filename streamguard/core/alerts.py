@@ -16,7 +16,10 @@ from streamguard.core.detectors import Direction
 from streamguard.core.history import Mean
 from streamguard.core.records import Output, Stream
 
-_SPEC_VERSION = b"1.0"
+# Of CloudEvents.
+_SPEC_VERSION = "1.0"
+_JSON = "application/json"
+_EVENT_JSON = "application/cloudevents+json"
 
 
 class Status(StrEnum):
@@ -88,10 +91,9 @@ class Alert:
         key = [self.monitor, self.segment, self.kind, self.check, self.status, self.trigger]
         return blake2b(orjson.dumps(key, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
 
-    def output(self, source: str) -> Output:
-        """The alert as a CloudEvent in binary mode, keyed by episode so that an episode stays in order."""
-        event_time = rfc3339(self.event_time_ms)
-        data = {
+    def data(self) -> bytes:
+        """Its fields as JSON: the same bytes in either mode, and in a replay."""
+        fields = {
             "id": self.id,
             "episode": self.episode,
             "status": self.status,
@@ -103,7 +105,7 @@ class Alert:
             "segment": self.segment,
             "check": self.check,
             "guarantee": self.guarantee,
-            "event_time": event_time,
+            "event_time": rfc3339(self.event_time_ms),
             "onset": None if self.onset_ms is None else rfc3339(self.onset_ms),
             "direction": self.direction,
             "before": self.before,
@@ -118,15 +120,37 @@ class Alert:
             "duration_s": None if self.duration_ms is None else self.duration_ms / 1000,
             "source": self.source,
         }
-        headers = (
-            ("ce_specversion", _SPEC_VERSION),
-            ("ce_id", self.id.encode()),
-            ("ce_source", source.encode()),
-            ("ce_type", f"streamguard.alert.{self.status}".encode()),
-            ("ce_time", event_time.encode()),
-            ("content-type", b"application/json"),
-        )
-        return Output(Stream.ALERTS, self.episode.encode(), orjson.dumps(data), headers=headers)
+        return orjson.dumps(fields)
+
+    def output(self, source: str, *, is_structured: bool = False) -> Output:
+        """The alert as a CloudEvent, keyed by episode so that an episode stays in order."""
+        attributes = {
+            "specversion": _SPEC_VERSION,
+            "id": self.id,
+            "source": source,
+            "type": f"streamguard.alert.{self.status}",
+            "time": rfc3339(self.event_time_ms),
+        }
+        if is_structured:
+            about = {**attributes, "datacontenttype": _JSON, "subject": self.episode}
+            value = orjson.dumps({**about, "data": orjson.Fragment(self.data())})
+            headers = {"content-type": _EVENT_JSON}
+        else:
+            value = self.data()
+            headers = {**{f"ce_{name}": text for name, text in attributes.items()}, "content-type": _JSON}
+        encoded = tuple((name, text.encode()) for name, text in headers.items())
+        return Output(Stream.ALERTS, self.episode.encode(), value, headers=encoded)
+
+
+def alert_data(value: bytes | None) -> dict[str, Any]:
+    """An alert's fields, from a record of the alerts topic in either mode; none, where the record is no alert.
+
+    Raises `ValueError` for what is no JSON.
+    """
+    found = orjson.loads(value or b"{}")
+    if type(found) is dict and "specversion" in found:
+        found = found.get("data")
+    return found if type(found) is dict else {}
 
 
 def rfc3339(time_ms: int) -> str:

@@ -36,6 +36,8 @@ class MonitorSettings:
     """False alarms of all budgeted detectors together."""
     reach_ms: tuple[int, int]
     """The join's window, and how long after a prediction its label may come."""
+    has_structured_alerts: bool = False
+    """Whether alerts are published as CloudEvents in structured mode."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,8 @@ class MonitorTask:
             alerts += [alert for _, alert in found]
         alerts += self._watching.wait(self.merge.released_ms)
         self._alert_count += len(alerts)
-        return outputs + [alert.output(self._settings.alert_source) for alert in alerts]
+        source, is_structured = self._settings.alert_source, self._settings.has_structured_alerts
+        return outputs + [alert.output(source, is_structured=is_structured) for alert in alerts]
 
     def refill(self, batch: Batch) -> None:
         """Take records from before the snapshot: only what was held then is held again."""

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
-import orjson
-
 from streamguard import config as configuration
 from streamguard.config import Config
-from streamguard.core.alerts import rfc3339
+from streamguard.core.alerts import alert_data, rfc3339
 from streamguard.core.fields import parse_time_ms
 from streamguard.demo.stream import Story, story
 from streamguard.errors import ConfigError, LogError
@@ -72,7 +70,7 @@ def _show_slice(count: int, last: Record, echo: Echo, *, is_terminal: bool) -> N
 
 
 def _alerts(config: Config, log: Log) -> list[dict[str, object]]:
-    return [orjson.loads(value or b"{}") for batch in log.read(config.alerts.topic) for value in batch.values]
+    return [alert_data(value) for batch in log.read(config.alerts.topic) for value in batch.values]
 
 
 def _sentence(alert: dict[str, object]) -> str:

@@ -103,7 +103,12 @@ def _judged(
         counts=found.seen and {"predictions": _ends(found.seen[0]), "labels": _ends(found.seen[1])},
         outcomes={"released": found.watched.released, "late": found.watched.late, "held": found.watched.held},
         partial=_partial(found),
-        notes=[*history.notes, *remarks(config, history, found), *_of_truth(config, question, span)],
+        notes=[
+            *history.notes,
+            *remarks(config, history, found, ledger),
+            *_of_normal(question, span),
+            *_of_truth(config, question, span, ledger),
+        ],
         suggestions=[each.sentence for each in _suggestions(config, question, compared, ledger)],
         truth=question.truth,
         references=list(zip(("always alarms", "never alarms"), by_reference, strict=True)) if question.truth else [],
@@ -115,11 +120,12 @@ def _compared(
     config: Config, question: Question, variant: Variant, told: Sequence[Told], span: Span, ledger: Ledger
 ) -> Compared:
     alerts = [each.data for each in told]
-    alarms = [alarm for each in alerts if (alarm := Alarm.of(each)) is not None]
+    found = [alarm for each in alerts if (alarm := Alarm.of(each)) is not None]
+    alarms = [each for each in found if each.kind not in OF_SETTINGS]
     normal = question.normal_ms
     usual = None
-    if normal is not None:
-        within = [each for each in alarms if normal[0] <= each.time_ms < normal[1] and each.kind not in OF_SETTINGS]
+    if normal is not None and _overlap(normal, span):
+        within = [each for each in alarms if normal[0] <= each.time_ms < normal[1]]
         usual = per_month(len(within), _overlap(normal, span))
     scored = None
     if question.truth:
@@ -133,6 +139,7 @@ def _compared(
         per_month=per_month(len(alarms), span[1] - span[0]),
         per_month_normal=usual,
         score=scored,
+        checks={monitor.name: monitor.checks for monitor in variant.config.monitors},
     )
 
 
@@ -213,13 +220,32 @@ def _overlap(one: Span, other: Span) -> int:
     return max(0, min(one[1], other[1]) - max(one[0], other[0]))
 
 
-def _of_truth(config: Config, question: Question, span: Span) -> list[str]:
+def _of_normal(question: Question, span: Span) -> list[str]:
+    normal = question.normal_ms
+    if normal is None:
+        return []
+    if not _overlap(normal, span):
+        return [f"no outcome lies within the normal period, {rfc3339(normal[0])} to {rfc3339(normal[1])}"]
+    wrong = [each.name for each in question.truth if each.from_ms < normal[1] and (each.to_ms or normal[1]) > normal[0]]
+    return [f"the period that is called normal has incidents in it: {', '.join(map(repr, wrong))}"] if wrong else []
+
+
+def _of_truth(config: Config, question: Question, span: Span, ledger: Ledger) -> list[str]:
     split_by = {monitor.name: monitor.split_by for monitor in config.monitors}
     notes = list(strangers(question.truth, split_by))
+    for each in question.truth:
+        for name, value in (each.segment or {}).items():
+            known = {series.segment[name] for series in ledger.series.values() if name in series.segment}
+            if known and value not in known and not any(ledger.left_out.values()):
+                notes.append(f"incident {each.name!r}: no outcome has {name}={value}; there is {_few(known)}")
     if missed := outside(question.truth, span):
         names = ", ".join(repr(each.name) for each in missed[:5])
         notes.append(f"{len(missed)} incidents began outside the range and are not scored: {names}")
     return notes
+
+
+def _few(values: set[str | None]) -> str:
+    return ", ".join(sorted(map(str, values))[:8])
 
 
 def _agreement(history: History) -> str:
@@ -264,6 +290,7 @@ def _inputs(history: History, question: Question, found: Replayed, ledger: Ledge
         "predictions": history.described[0],
         "labels": history.described[1],
         "files": history.files,
+        "size": history.size,
         "from": told(question.from_ms),
         "to": told(question.to_ms),
         "first": told(min(firsts, default=ledger.first_ms)),

@@ -1,5 +1,6 @@
 """From an alert back to the records behind it: what its check saw, and what those that went wrong have in common."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,8 +9,9 @@ import numpy as np
 import orjson
 
 from streamguard.config import Config, Monitor
-from streamguard.core.alerts import rfc3339
+from streamguard.core.alerts import Status, rfc3339
 from streamguard.core.bands import anytime_band
+from streamguard.core.detectors import Direction
 from streamguard.core.explaining import leading
 from streamguard.core.fields import canonical, parse_time_ms
 from streamguard.core.history import Mean
@@ -28,8 +30,9 @@ _EXAMPLES = 8
 _AROUND = 3
 _VALUES_MAX = 50
 _LEADS = 5
-# By how much more of the rise than of the traffic a value must explain.
+# By how much more of the rise than of the traffic a value must explain, and by how many deviations: many are compared.
 _SALIENT = 0.1
+_SURE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,9 @@ class Lead:
     after: float
     share: float
     """Of the rise."""
+    traffic_before: float
     traffic: float
-    """Of the outcomes since the onset."""
+    """Its shares of the outcomes before the onset, and since."""
 
 
 @dataclass(slots=True)
@@ -135,7 +139,7 @@ def explain(config: Config, history: History, alert: Mapping[str, Any]) -> Expla
 
     Raises `ConfigError` where the alert names no records, or its monitor is gone.
     """
-    found = Explanation(alert)
+    found = Explanation(alert, notes=list(history.notes))
     monitor = next((each for each in config.monitors if each.name == alert["monitor"]), None)
     if monitor is None:
         raise ConfigError(f"the alert is of monitor {alert['monitor']!r}, which this configuration does not have")
@@ -151,7 +155,8 @@ def explain(config: Config, history: History, alert: Mapping[str, Any]) -> Expla
     found.steps = _steps(rows, monitor)
     found.around = [_seen(rows, kept, int(place)) for place in _around(rows)]
     found.wrong = [_seen(rows, kept, int(place)) for place in _wrong(rows)]
-    found.leads = _leads(config, rows, kept)
+    if alert["status"] != Status.RESOLVED and alert["direction"] != Direction.BETTER:
+        found.leads = _leads(config, rows, kept)
     return found
 
 
@@ -262,7 +267,8 @@ def _leads(config: Config, joined: _Rows, kept: Mapping[int, _Kept]) -> list[Lea
                 sums = values.setdefault(value, [[0, 0.0], [0, 0.0]])[int(after[place])]
                 sums[0] += 1
                 sums[1] += joined.values[place]
-    total = max(1, int(after.sum()))
+    counts = max(1, int((~after).sum())), max(1, int(after.sum()))
+    wrong = float(joined.values[after].sum())
     leads = []
     for name, values in columns.items():
         if not 1 < len(values) <= _VALUES_MAX:
@@ -270,9 +276,12 @@ def _leads(config: Config, joined: _Rows, kept: Mapping[int, _Kept]) -> list[Lea
         levels = [({name: value}, Mean(int(b[0]), b[1]), Mean(int(a[0]), a[1])) for value, (b, a) in values.items()]
         for each in leading([level for level in levels if level[1].count or level[2].count]):
             value = each["segment"][name]
-            traffic = values[value][1][0] / total
-            if each["share"] - traffic >= _SALIENT:
-                leads.append(Lead(name, value, each["before"], each["after"], each["share"], round(traffic, 3)))
+            before, since = (side[0] / count for side, count in zip(values[value], counts, strict=True))
+            # By how many deviations more losses are of this value than its traffic would bring.
+            spread = math.sqrt(max(1e-9, wrong * since * (1 - since)))
+            if each["share"] - since >= _SALIENT and (values[value][1][1] - wrong * since) / spread >= _SURE:
+                shares = each["share"], round(before, 3), round(since, 3)
+                leads.append(Lead(name, value, each["before"], each["after"], *shares))
     return sorted(leads, key=lambda each: (-each.share, each.traffic))[:_LEADS]
 
 
@@ -310,8 +319,8 @@ def told(found: Explanation) -> Iterator[str]:
         for lead in found.leads:
             before = "new" if lead.before is None else f"{lead.before:.2%}"
             yield (
-                f"  {lead.field}={lead.value}: {before} -> {lead.after:.2%}, {lead.share:.0%} of the rise"
-                f" with {lead.traffic:.0%} of the traffic"
+                f"  {lead.field}={lead.value}: {before} -> {lead.after:.2%}, {lead.share:.0%} of the rise with"
+                f" {lead.traffic:.0%} of the traffic ({lead.traffic_before:.0%} before)"
             )
     for title, seen in (("around the onset:", found.around), ("wrong since the onset:", found.wrong)):
         if seen:

@@ -7,12 +7,12 @@ from typing import Any
 import orjson
 
 from streamguard.config import Config, Mode, load
+from streamguard.core.alerts import alert_data
 from streamguard.errors import ConfigError
 from streamguard.logs.interface import Log
-from streamguard.logs.opening import open_log
 from streamguard.replay.explain import explain, told
 from streamguard.replay.history import SIDES, History, of_files, of_topics
-from streamguard.replay.topics import Range
+from streamguard.replay.topics import Range, opened
 from streamguard.worker.telemetry import configure_logging
 
 
@@ -23,7 +23,7 @@ def run_explain(alert_id: str, where: Path, echo: Callable[[str], None]) -> None
         config, history, alerts = _reported(where)
     else:
         config = load(where)
-        log = open_log(config.log)
+        log = opened(config)
         try:
             alerts = _published(config, log)
             history = of_topics(config, log, Mode.IDEAL, Range())
@@ -39,7 +39,8 @@ def run_explain(alert_id: str, where: Path, echo: Callable[[str], None]) -> None
 def _published(config: Config, log: Log) -> list[dict[str, Any]]:
     if not log.topics([config.alerts.topic]):
         raise ConfigError(f"no topic {config.alerts.topic!r} yet: no worker has run")
-    return [orjson.loads(value or b"{}") for batch in log.read(config.alerts.topic) for value in batch.values]
+    values = (value for batch in log.read(config.alerts.topic) for value in batch.values)
+    return [alert for alert in map(alert_data, values) if alert]
 
 
 def _reported(directory: Path) -> tuple[Config, History, list[dict[str, Any]]]:
@@ -47,17 +48,16 @@ def _reported(directory: Path) -> tuple[Config, History, list[dict[str, Any]]]:
         report = orjson.loads((directory / "report.json").read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
         raise ConfigError(f"{directory}: not the directory of a report: {error}") from None
-    config = load(directory / "config.yaml")
     inputs = report["inputs"]
+    config = load(directory / "report.json", report["config"])
     if inputs["kind"] == "memory":
         raise ConfigError(f"{directory}: its records were in memory, and are gone")
     if inputs["kind"] == "files":
-        return (
-            config,
-            of_files(config, *([Path(each) for each in inputs["files"][side]] for side in SIDES)),
-            report["alerts"],
-        )
-    log = open_log(config.log)
+        history = of_files(config, *([Path(each) for each in inputs["files"][side]] for side in SIDES))
+        if history.size != inputs["size"]:
+            history.notes.append("the files are not of the size that they had: what is shown may be other records")
+        return config, history, report["alerts"]
+    log = opened(config)
     try:
         return config, of_topics(config, log, Mode.IDEAL, Range()), report["alerts"]
     finally:

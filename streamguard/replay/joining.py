@@ -8,6 +8,7 @@ batch, however uneven the inputs are and however long the history is.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +22,9 @@ from streamguard.core.waiting import NEVER
 from streamguard.errors import UnusableError
 from streamguard.replay.sources import DamagedFileError, Source
 
-_REASON = "__connect.errors.exception.message"
-_EXAMPLES_MAX = 5
+_ERRORS = "__connect.errors."
+_SAMPLE_MAX = 20_000
+_PARTICULAR = re.compile(r"'[^']*'|[0-9]+(?:\.[0-9]+)?")
 # Of a batch that begins with garbage so many records are looked at first, then twice as many.
 _LOOK = 4
 _BATCH_RECORDS = 50_000
@@ -49,8 +51,12 @@ class Seen:
     """How its records ended, by `Fate`, and `consumed`."""
     reasons: Counter[str] = field(default_factory=Counter)
     """Why records were rejected."""
-    examples: list[str] = field(default_factory=list)
-    """The first request IDs."""
+    first_rejected: str | None = None
+    """Where the first of these is."""
+    sample: dict[str, int] = field(default_factory=dict)
+    """The first request IDs, each with its event time."""
+    unmonitored: Counter[str] = field(default_factory=Counter)
+    """Predictions that no monitor takes, by model."""
     disorder_ms: int = 0
     """How far behind the largest before it an event time was, in the first batch."""
     first_ms: int = -NEVER
@@ -63,7 +69,9 @@ class Seen:
         """Of another partition."""
         self.counts += other.counts
         self.reasons += other.reasons
-        self.examples = [*self.examples, *other.examples][:_EXAMPLES_MAX]
+        self.first_rejected = self.first_rejected or other.first_rejected
+        self.unmonitored += other.unmonitored
+        self.sample = dict([*self.sample.items(), *other.sample.items()][:_SAMPLE_MAX])
         self.disorder_ms = max(self.disorder_ms, other.disorder_ms)
         self.damage += other.damage
         self.first_ms = min(self.first_ms, other.first_ms)
@@ -143,7 +151,8 @@ class _Feed:
             times, seen = columns.times, self.seen
             seen.first_ms, seen.last_ms = int(times.min()), int(times[0])
             seen.disorder_ms = int((np.maximum.accumulate(times) - times).max())
-            seen.examples = columns.ids.take(slice(_EXAMPLES_MAX)).tolist()
+            ids = columns.ids.take(slice(_SAMPLE_MAX)).tolist()
+            seen.sample = dict(zip(ids, times[:_SAMPLE_MAX].tolist(), strict=True))
 
 
 class Joining:
@@ -187,7 +196,8 @@ class Joining:
         seen = self._feeds[side].seen
         if seen.last_ms > NEVER:
             seen.last_ms = max(seen.last_ms, self._task.clock_ms(side))
-        seen.reasons.update(_reason(output) for output in outputs if output.stream is Stream.REJECTED)
+        _note_rejected(seen, outputs)
+        seen.unmonitored.update(self._task.unmonitored())
         read = sum(feed.pop_read() for feed in self._feeds)
         return Step(_outcomes(outputs), self.reached_ms, read, len(batch))
 
@@ -265,5 +275,12 @@ def _outcomes(outputs: Sequence[Output]) -> list[tuple[int, bytes]]:
     return [(output.partition or 0, output.value or b"") for output in outputs if output.stream is Stream.OUTCOMES]
 
 
-def _reason(output: Output) -> str:
-    return next((text or b"" for name, text in output.headers if name == _REASON), b"").decode()
+def _note_rejected(seen: Seen, outputs: Sequence[Output]) -> None:
+    """Reasons that differ in a value alone are one."""
+    for output in outputs:
+        if output.stream is Stream.REJECTED:
+            about = {name.removeprefix(_ERRORS): (text or b"").decode() for name, text in output.headers}
+            reason = about["exception.message"]
+            if seen.first_rejected is None:
+                seen.first_rejected = f"partition {about['partition']}, offset {about['offset']}: {reason}"
+            seen.reasons[_PARTICULAR.sub("...", reason)] += 1

@@ -182,8 +182,11 @@ function isNotice(alert) {
   return alert.status === "raised" && alert.direction === "better";
 }
 
+/* What is said of settings calls nobody, and is in the list all the same. */
+const OF_SETTINGS = new Set(["segments_full", "type_disagreement"]);
+
 function isAlarm(alert) {
-  return alert.status === "raised" && alert.direction !== "better";
+  return alert.status === "raised" && alert.direction !== "better" && !OF_SETTINGS.has(alert.kind);
 }
 
 function alertsOfSetting() {
@@ -884,7 +887,7 @@ function isDrawable() {
 function drawChart() {
   const name = [chosen.monitor?.name ?? "No monitor", chosen.segment && segmentName(chosen.segment.segment)];
   fill(byId("chart-heading"), said(name.filter(isKnown).join(": ")));
-  fill(byId("about"), chosen.monitor ? [lossName(chosen.monitor), "; checks: ", said(chosen.monitor.checks)] : null);
+  fill(byId("about"), chosen.monitor ? [lossName(chosen.monitor), "; checks: ", said(chosen.setting?.checks?.[chosen.monitor.name] ?? chosen.monitor.checks)] : null);
   byId("reset").disabled = state.view === null;
   byId("hint").hidden = !isDrawable();
   fill(byId("legend"), isDrawable() ? legend() : null);
@@ -1165,7 +1168,8 @@ async function copy(text, button, code) {
 }
 
 function command(alert) {
-  const text = `streamguard explain ${alert.id}`;
+  // To be run in the report's directory.
+  const text = `streamguard explain ${alert.id} .`;
   const code = h("code", {}, said(text));
   const button = h("button", { type: "button", onclick: () => copy(text, button, code) }, "Copy");
   return h("p", { class: "command" }, code, button);

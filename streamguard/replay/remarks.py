@@ -3,27 +3,36 @@
 from collections.abc import Iterator
 
 from streamguard.config import Config, Mode
+from streamguard.core.alerts import rfc3339
 from streamguard.core.durations import format_duration_ms
 from streamguard.core.records import Fate
 from streamguard.replay.engine import Replayed
 from streamguard.replay.history import History
 from streamguard.replay.joining import Seen
+from streamguard.replay.ledger import Ledger
+from streamguard.replay.scoring import OF_SETTINGS
 
 _FEW = 0.01
 _MANY = 0.05
 _SHOWN = 3
+# Event times before 1980 are most likely seconds.
+_OLDEST_MS = 315_532_800_000
 
 
-def remarks(config: Config, history: History, found: Replayed) -> list[str]:
-    """One sentence or two for each thing; most grave first."""
-    notes = [damage for side in found.seen or () for damage in side.damage]
+def remarks(config: Config, history: History, found: Replayed, ledger: Ledger) -> list[str]:
+    """One sentence or two for each thing, causes before what follows from them."""
+    notes: list[str] = []
     if found.seen is not None:
         predictions, labels = found.seen
         notes += _absent(predictions, labels)
-        notes += _strangers(config, predictions, labels)
         for name, side in (("predictions", predictions), ("labels", labels)):
             notes += _rejected(name, side)
             notes += _late(config, name, side)
+            notes += _old(name, side)
+        notes += _unmonitored(config, predictions)
+        notes += _strangers(config, predictions, labels)
+    notes += _unknown_fields(config, ledger)
+    notes += _of_settings(found)
     if found.watched.released == 0 and not found.is_stopped:
         notes.append(_nothing(history, found))
     if found.watched.late:
@@ -44,6 +53,16 @@ def _strangers(config: Config, predictions: Seen, labels: Seen) -> Iterator[str]
     both = min(_usable(predictions), _usable(labels))
     matched = predictions.counts[Fate.MATCHED]
     if both and matched == 0:
+        common = [each for each in labels.sample if each in predictions.sample]
+        if common:
+            delays_ms = sorted(labels.sample[each] - predictions.sample[each] for each in common)
+            yield (
+                f"no label found its prediction within join.after ({format_duration_ms(config.join.after_ms)}) and"
+                f" join.before ({format_duration_ms(config.join.before_ms)}): labels come"
+                f" {_signed(delays_ms[0])} to {_signed(delays_ms[-1])} after their predictions, as {len(common):,} with"
+                f" the same request ID show, such as {common[0]!r}"
+            )
+            return
         yield (
             f"no label found its prediction. Request IDs of predictions look like {_shown(predictions)}, of labels like"
             f" {_shown(labels)}: if they are written differently, mend predictions.fields.request_id or"
@@ -62,7 +81,10 @@ def _rejected(name: str, side: Seen) -> Iterator[str]:
     count = side.counts[Fate.REJECTED]
     if count:
         reasons = "; ".join(f"{number:,}: {reason}" for reason, number in side.reasons.most_common(_SHOWN))
-        yield f"{count:,} of {side.counts['consumed']:,} {name} cannot be used: {reasons}"
+        yield (
+            f"{count:,} of {side.counts['consumed']:,} {name} cannot be used: {reasons}. The first is at"
+            f" {side.first_rejected}"
+        )
 
 
 def _late(config: Config, name: str, side: Seen) -> Iterator[str]:
@@ -72,16 +94,44 @@ def _late(config: Config, name: str, side: Seen) -> Iterator[str]:
         yield (
             f"{count:,} of {_usable(side):,} {name} are out of order by more than join.disorder"
             f" ({format_duration_ms(disorder_ms)}){seen} and were left out, as live would: sort the records by time, or"
-            f" raise join.disorder; and see that {name}.fields.time is not the other side's time"
+            f" raise join.disorder; and see that their time is their own, and not the other side's"
         )
+
+
+def _old(name: str, side: Seen) -> Iterator[str]:
+    if 0 <= side.last_ms < _OLDEST_MS:
+        yield f"event times of {name} end in {rfc3339(side.last_ms)[:4]}: are they seconds? Milliseconds are expected"
+
+
+def _unmonitored(config: Config, predictions: Seen) -> Iterator[str]:
+    count = predictions.unmonitored.total()
+    if count > _MANY * max(1, _usable(predictions)):
+        models = ", ".join(f"{model!r} ({number:,})" for model, number in predictions.unmonitored.most_common(_SHOWN))
+        wanted = "; ".join(f"{each.name}: {dict(each.match)}" for each in config.monitors[:_SHOWN])
+        yield f"{count:,} predictions are of no monitor, of model {models}. What monitors match: {wanted}"
+
+
+def _unknown_fields(config: Config, ledger: Ledger) -> Iterator[str]:
+    for monitor in config.monitors:
+        series = ledger.of(monitor.name)
+        for name in monitor.split_by:
+            if series and all(each.segment[name] is None for each in series):
+                yield f"monitor {monitor.name!r} splits by {name!r}, which no prediction has: look at split_by"
+
+
+def _of_settings(found: Replayed) -> Iterator[str]:
+    told = (each.data for each in found.watched.told if each.setting == 0)
+    for alert in told:
+        if alert["kind"] in OF_SETTINGS and alert["status"] == "raised":
+            yield f"monitor {alert['monitor']!r}: {'; '.join(alert['look_first'])}"
 
 
 def _nothing(history: History, found: Replayed) -> str:
     if history.mode is Mode.FAITHFUL:
         return f"no outcome was released: {found.watched.held:,} wait for sources that have not come as far"
     return (
-        "no outcome came of it: no prediction is old enough to be judged without a label (join.after), and none was"
-        " matched for a monitor; look at monitors.match"
+        "no outcome came of it: no prediction of any monitor was matched, or is old enough to be judged without a label"
+        " (join.after)"
     )
 
 
@@ -90,4 +140,8 @@ def _usable(side: Seen) -> int:
 
 
 def _shown(side: Seen) -> str:
-    return ", ".join(map(repr, side.examples[:_SHOWN])) or "nothing"
+    return ", ".join(map(repr, list(side.sample)[:_SHOWN])) or "nothing"
+
+
+def _signed(duration_ms: int) -> str:
+    return f"{'-' if duration_ms < 0 else ''}{format_duration_ms(abs(duration_ms))}"

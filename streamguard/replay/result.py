@@ -44,6 +44,8 @@ class Compared:
     """In the period that was called normal."""
     score: Score | None = None
     """By the truth, where that is known."""
+    checks: Mapping[str, str] = field(default_factory=dict)
+    """What it checks, by monitor."""
 
     @property
     def alerts(self) -> list[dict[str, Any]]:
@@ -51,7 +53,7 @@ class Compared:
         return [orjson.loads(line) for line in self.lines]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Backtest:
     """The result of `streamguard.backtest`; a notebook shows it as its report."""
 
@@ -76,6 +78,11 @@ class Backtest:
     truth: Sequence[Incident] = ()
     references: Sequence[tuple[str, Score]] = ()
     normal_ms: Span | None = None
+
+    def __repr__(self) -> str:
+        names = f"{len(self.settings)} settings" if len(self.settings) > 1 else "1 setting"
+        what = f"{self.settings[0].raised} alarms in {self.outcomes['released']:,} outcomes"
+        return f"<Backtest {self.title}: {what}, {names}{f', PARTIAL: {self.partial}' if self.partial else ''}>"
 
     @property
     def alerts(self) -> list[dict[str, Any]]:
@@ -113,16 +120,22 @@ class Backtest:
         return span[0] is not None and span[1] is not None and not outside([incident], (span[0], span[1]))
 
     def write(self, directory: str | Path) -> Path:
-        """Write `report.html`, `report.json`, `config.yaml`, and `alerts.jsonl` of that; returns the page."""
+        """Write `report.html`, `report.json`, and `alerts.jsonl` of the configuration itself; returns the page."""
         place = Path(directory)
         document = self.document()
         page = place / "report.html"
+        contents = {
+            place / "alerts.jsonl": b"".join(line + b"\n" for line in self.settings[0].lines),
+            place / "report.json": orjson.dumps(document, option=orjson.OPT_INDENT_2),
+            page: render(document).encode(),
+        }
         try:
             place.mkdir(parents=True, exist_ok=True)
-            (place / "config.yaml").write_text(document["config"], encoding="utf-8")
-            (place / "alerts.jsonl").write_bytes(b"".join(line + b"\n" for line in self.settings[0].lines))
-            (place / "report.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-            page.write_text(render(document), encoding="utf-8")
+            for path, content in contents.items():
+                # Never half of one, nor none where there was one.
+                unfinished = path.with_name(f".{path.name}.unfinished")
+                unfinished.write_bytes(content)
+                unfinished.replace(path)
         except OSError as error:
             raise ConfigError(f"--out {directory}: cannot write: {error}") from None
         return page
@@ -200,6 +213,7 @@ def _setting(each: Compared) -> dict[str, Any]:
         "alerts": len(each.lines),
         "raised": each.raised,
         "notices": each.notices,
+        "checks": dict(each.checks),
         "per_month": round(each.per_month, 3),
         "per_month_normal": None if each.per_month_normal is None else round(each.per_month_normal, 3),
         "score": None if each.score is None else asdict(each.score),

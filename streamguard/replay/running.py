@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import FrameType
 from typing import Any
 
@@ -20,13 +21,12 @@ from streamguard.core.alerts import rfc3339
 from streamguard.core.fields import Unreadable, parse_time_ms
 from streamguard.core.waiting import NEVER
 from streamguard.errors import ConfigError
-from streamguard.logs.opening import open_log
 from streamguard.replay.backtesting import Question, backtest, checked_period
 from streamguard.replay.engine import Look, Progress
 from streamguard.replay.history import History, of_files, of_topics
 from streamguard.replay.result import Backtest
 from streamguard.replay.scoring import Score
-from streamguard.replay.topics import Range
+from streamguard.replay.topics import Range, opened
 from streamguard.replay.truth import load_truth
 from streamguard.worker.telemetry import configure_logging
 
@@ -80,12 +80,14 @@ def run_backtest(config: Config, title: str, asked: Asked, echo: Echo) -> int:
     _sum_up(found, echo)
     if asked.out is not None:
         echo(f"report: {found.write(asked.out)}")
-    return _INTERRUPTED if is_interrupted() else 0
+    if is_interrupted():
+        return _INTERRUPTED
+    return 1 if found.partial or not found.outcomes["released"] else 0
 
 
 def _history(config: Config, asked: Asked, wanted: Range) -> History:
     if not asked.predictions and not asked.labels:
-        log = open_log(config.log)
+        log = opened(config)
         try:
             return of_topics(config, log, asked.mode, wanted)
         finally:
@@ -110,7 +112,8 @@ def _check_writable(directory: Path) -> None:
     """Before an hour of work, and not after it."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "report.html").touch()
+        with TemporaryFile(dir=directory):
+            pass
     except OSError as error:
         raise ConfigError(f"--out {directory}: cannot write: {error}") from None
 
@@ -124,6 +127,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         nonlocal count
         count += 1
         if count > 1:
+            sys.stderr.write("ended at once: nothing was reported\n")
             raise KeyboardInterrupt(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -176,8 +180,9 @@ def _sum_up(found: Backtest, echo: Echo) -> None:
     for note in found.notes:
         echo(f"note: {note}")
     echo(f"mode {found.mode}: {found.agreement}")
+    sides = dict.fromkeys((found.inputs["predictions"], found.inputs["labels"]))
     first, last = found.inputs["first"], found.inputs["last"]
-    echo(f"{found.inputs['predictions']} + {found.inputs['labels']}, event time {first} to {last}")
+    echo(f"{' + '.join(sides)}, {'no event time' if first is None else f'event time {first} to {last}'}")
     for name, counts in (found.counts or {}).items():
         parts = ", ".join(f"{count:,} {fate}" for fate, count in counts.items() if fate != "consumed")
         echo(f"{name}: {counts.get('consumed', 0):,} consumed = {parts}")

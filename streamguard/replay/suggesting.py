@@ -78,7 +78,8 @@ def suggest_threshold(peaks: Sequence[Peak], days: float) -> Suggestion:
     if most.windows < _WINDOWS_MIN:
         return Suggestion(
             f"Nothing to suggest: that takes {_WINDOWS_MIN} windows of one segment, {_WINDOWS_MIN} x"
-            f" {most.window_outcomes:,} outcomes, and there are {most.outcomes:,} at most{_in(most)}.",
+            f" {most.window_outcomes:,} outcomes, and there are {most.outcomes:,} at most{_in(most)}. A smaller window,"
+            " or fewer segments, would do.",
             None,
         )
     chance = (1 - _SURE) / len(peaks)
@@ -94,7 +95,11 @@ def suggest_threshold(peaks: Sequence[Peak], days: float) -> Suggestion:
             " and never alarms; give the check a larger window.",
             None,
         )
-    room = "" if widest is top else f" The room is for {_percent(widest)} of {widest.window_outcomes:,}{_in(widest)}."
+    room = (
+        ""
+        if widest is top
+        else f" Most room is needed for {_percent(widest)} of {widest.window_outcomes:,} outcomes{_in(widest)}."
+    )
     return Suggestion(
         f"{highest}; max_mismatch_percent: {percent:g} would have been silent, and stays so for a month in at least"
         f" 95 of 100 such cases, if nothing moves the rate and mistakes do not come in runs.{room}",

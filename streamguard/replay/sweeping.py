@@ -23,7 +23,7 @@ class Told:
     """The place of its setting."""
     event_time_ms: int
     value: bytes
-    """Byte for byte what the alerts topic would hold."""
+    """Its data, byte for byte as the alerts topic would hold it."""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -40,7 +40,6 @@ class Sweep:
 
     def __init__(self, settings: Sequence[MonitorSettings], ledger: Ledger | None = None) -> None:
         first = settings[0]
-        self._source = first.alert_source
         self._topics = first.predictions_topic, first.labels_topic
         self._intake = Intake(first)
         self._watchings = [Watching(each) for each in settings]
@@ -69,12 +68,13 @@ class Sweep:
             ]
             found.sort(key=lambda each: each[0])
             self._trail.trace(rows, [(place, alert) for place, _, alert in found], self._topics)
-            told += [self._told(number, alert) for _, number, alert in found]
+            told += [_told(number, alert) for _, number, alert in found]
             if self._ledger is not None:
                 self._ledger.add(rows, groups)
         for number, watching in enumerate(self._watchings):
-            told += [self._told(number, alert) for alert in watching.wait(self.merge.released_ms)]
+            told += [_told(number, alert) for alert in watching.wait(self.merge.released_ms)]
         return told
 
-    def _told(self, number: int, alert: Alert) -> Told:
-        return Told(number, alert.event_time_ms, alert.output(self._source).value or b"")
+
+def _told(number: int, alert: Alert) -> Told:
+    return Told(number, alert.event_time_ms, alert.data())

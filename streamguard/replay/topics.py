@@ -2,14 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from streamguard.config import EmbeddedLog, KafkaLog
+from streamguard.config import Config, EmbeddedLog, KafkaLog
 from streamguard.core.alerts import rfc3339
 from streamguard.core.records import Batch
-from streamguard.errors import ConfigError
+from streamguard.errors import ConfigError, LogError
 from streamguard.logs.interface import Log, Span
 from streamguard.logs.opening import open_log
 from streamguard.replay.sources import OnRead, ignored
+
+
+def opened(config: Config) -> Log:
+    """The configuration's log, to be read; raises `LogError` where there is none, and makes none."""
+    if isinstance(config.log, EmbeddedLog) and not Path(config.log.path).is_file():
+        raise LogError(f"log.path: there is no log at {Path(config.log.path).resolve()}")
+    return open_log(config.log)
 
 
 @dataclass(frozen=True, slots=True)

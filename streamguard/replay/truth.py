@@ -94,6 +94,15 @@ def load_truth(path: Path) -> list[Incident]:
     return sorted(incidents, key=attrgetter("from_ms"))
 
 
+def taken(given: str | Path | Iterable[Incident | Mapping[str, Any]]) -> list[Incident]:
+    """What a user of Python gives: a file's path, incidents, or mappings as a file would hold them."""
+    if isinstance(given, str | Path):
+        return load_truth(Path(given))
+    place = _Place("truth", ".json")
+    found = [each if isinstance(each, Incident) else _incident(place, each) for each in given]
+    return sorted(found, key=attrgetter("from_ms"))
+
+
 def strangers(incidents: Iterable[Incident], split_by: Mapping[str, Collection[str]]) -> list[str]:
     """Return what no monitor can tell of, a sentence each: a monitor, or a segment's field, that there is not.
 

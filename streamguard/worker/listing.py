@@ -5,6 +5,7 @@ from collections.abc import Callable
 import orjson
 
 from streamguard.config import Config
+from streamguard.core.alerts import alert_data
 from streamguard.core.fields import Unreadable, parse_time_ms
 from streamguard.errors import ConfigError, LogError
 from streamguard.logs.opening import open_log
@@ -22,7 +23,7 @@ def list_alerts(config: Config, *, since: str | None, follow: bool, echo: Callab
             raise LogError(f"no topic {config.alerts.topic!r} yet: a worker creates it when it first runs")
         for batch in log.read(config.alerts.topic, follow=follow):
             for value in batch.values:
-                alert = orjson.loads(value or b"{}")
+                alert = alert_data(value)
                 if "event_time" in alert and parse_time_ms(alert["event_time"]) >= since_ms:
                     echo(orjson.dumps(alert).decode())
     finally:

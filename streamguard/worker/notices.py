@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-import orjson
 import structlog
 
 from streamguard.config import Config
+from streamguard.core.alerts import alert_data
 from streamguard.core.join import Input, JoinTask
 from streamguard.core.monitor import MonitorTask
 from streamguard.core.records import Fate, Output, Stream
@@ -101,7 +101,7 @@ class Notices:
 
     @staticmethod
     def _alert(output: Output) -> tuple[str, str, str]:
-        data = orjson.loads(output.value or b"{}")
+        data = alert_data(output.value)
         names = ("status", "kind", "severity", "monitor", "segment", "event_time", "before", "after", "id")
         _log.warning(f"alert_{data['status']}", **{name: data[name] for name in names if name != "status"})
         return data["kind"], data["severity"], data["status"]

@@ -193,6 +193,7 @@ def derive(config: Config, source_count: int, target_count: int) -> Topology:
         budget_per_month=config.budget.false_alarms_per_month,
         reach_ms=(join.before_ms + join.after_ms, join.after_ms),
         alert_source=f"streamguard/{config.log.group}",
+        has_structured_alerts=config.alerts.mode == "structured",
     )
     return Topology(config, source_count, target_count, settings, monitoring)
 

@@ -73,12 +73,12 @@ def test_the_peak_is_of_the_normal_period_alone() -> None:
     assert series.peak is None
 
 
-def test_delays_are_told_to_within_a_fifth() -> None:
+def test_delays_are_told_to_within_a_tenth() -> None:
     """Of those that have a label."""
     (series,) = ledger_of([(1000 * place, False) for place in range(5)]).of("m")
     document = series.document(5)
     for name in ("delay_median_s", "delay_p90_s"):
-        assert all(each == pytest.approx(4.0, rel=0.2) for each in document[name])
+        assert all(each == pytest.approx(4.0, rel=0.1) for each in document[name])
 
 
 def test_unlabelled_outcomes_count_as_such() -> None:

@@ -313,7 +313,7 @@ def test_an_alert_says_all(show: Show) -> None:
     expect(detail.locator("li")).to_have_text(
         "83% of it: predicted fraud, labelled honest (0.3% -> 8.1% of the outcomes)"
     )
-    expect(detail.locator(".command code")).to_have_text(f"streamguard explain {'03' * 16}")
+    expect(detail.locator(".command code")).to_have_text(f"streamguard explain {'03' * 16} .")
     detail.get_by_role("button", name="Copy").click()
     expect(detail.locator(".command button")).to_have_text(re.compile("Copied|Selected"))
     expected = {name for name in reports.ordinary()["alerts"][0] if name != "setting"}

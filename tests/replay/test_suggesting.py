@@ -96,7 +96,7 @@ def test_a_segment_that_asks_for_more_room_is_named() -> None:
     found = suggest_threshold([peak(0.05, segment="a"), peak(0.048, 1200, "b", 100)], 14)
     assert found.value == 11
     assert "was 5% (a);" in found.sentence
-    assert found.sentence.endswith(" The room is for 4.8% of 100 (b).")
+    assert found.sentence.endswith(" Most room is needed for 4.8% of 100 outcomes (b).")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,10 @@ def test_a_segment_that_asks_for_more_room_is_named() -> None:
         (
             [peak(0.1, 3400, "a"), peak(0.1, 9999, "b")],
             14,
-            "that takes 10 windows of one segment, 10 x 1,000 outcomes, and there are 9,999 at most (b).",
+            (
+                "that takes 10 windows of one segment, 10 x 1,000 outcomes, and there are 9,999 at most (b). A smaller"
+                " window, or fewer segments, would do."
+            ),
         ),
     ],
 )

@@ -1,0 +1,192 @@
+"""Posting to a URL: what an answer means, within a time limit, and without a word of the URL's secrets.
+
+Certificates are checked against the file or directory that SSL_CERT_FILE or SSL_CERT_DIR names, else against certifi's.
+HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are followed.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qsl, unquote
+
+import httpx
+
+from streamguard.errors import ConfigError
+from streamguard.handlers.sink import DeliveryError, PermanentError, TemporaryError
+from streamguard.handlers.sinks import plain
+
+_ANSWER_BYTES = 65_536
+_ANSWER_CHARS = 200
+_AFTER_MAX_S = 3600.0
+_TEMPORARY = {408, 425, 429}
+_HEADERS = {
+    "User-Agent": "streamguard",
+    # Nothing is unpacked, so a small answer cannot become a large one.
+    "Accept-Encoding": "identity",
+}
+# Shorter parts of a path or a query, such as `api`, are no secrets, and hiding them would spoil what an answer says.
+_SECRET_CHARS_MIN = 6
+
+
+class _Hidden(httpx.URL):
+    """A URL that shows no more than its host, since httpx logs each URL that it calls."""
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.netloc.decode('ascii')}"
+
+    def __repr__(self) -> str:
+        return f"URL({str(self)!r})"
+
+
+class Poster:
+    """Posts to one URL, from any thread that runs no event loop.
+
+    `path` is added to the URL's. `secrets` are kept out of errors, as all of the URL is but host and port. Raises
+    `ConfigError` for what is no http or https URL.
+    """
+
+    def __init__(self, handler: str, url: str, timeout_ms: int, *, path: str = "", secrets: Sequence[str] = ()) -> None:
+        parsed = _parsed(handler, url)
+        own_path, question, query = parsed.raw_path.decode("ascii").partition("?")
+        target = f"{own_path.rstrip('/') if path else own_path}{path}{question}{query}"
+        self._url = _Hidden(parsed.copy_with(raw_path=target.encode("ascii"), fragment=None))
+        self._timeout_s = timeout_ms / 1000
+        # Made once: reading the certificates takes longer than a call.
+        self._tls = httpx.create_ssl_context()
+        self._secrets = _secrets_of(self._url, url, secrets)
+        port = parsed.port or {"http": 80, "https": 443}[parsed.scheme]
+        self.where = f"[{parsed.host}]:{port}" if ":" in parsed.host else f"{parsed.host}:{port}"
+
+    def post(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Returns when the body was taken; raises `TemporaryError` or `PermanentError`."""
+        (failure,) = self.post_all([body], headers)
+        if failure is not None:
+            raise failure
+
+    def post_all(self, bodies: Sequence[bytes], headers: Mapping[str, str]) -> list[DeliveryError | None]:
+        """Post one after the other, all in the time that one try may take, until one fails but for now.
+
+        Returns what became of each that was tried: None, it was taken.
+        """
+        found: list[DeliveryError | None] = []
+        # In a loop of its own a try can be cut at any point, in the middle of a look-up of the host, too.
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(self._post_all(bodies, headers, found.append))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+        return found if len(found) == len(bodies) or _is_temporary(found) else [*found, self._too_late()]
+
+    async def _post_all(
+        self, bodies: Sequence[bytes], headers: Mapping[str, str], note: Callable[[DeliveryError | None], None]
+    ) -> None:
+        client = httpx.AsyncClient(verify=self._tls, timeout=None, follow_redirects=False)  # noqa: S113 - of the whole
+        try:
+            async with asyncio.timeout(self._timeout_s), client:
+                for body in bodies:
+                    failure = await self._try(client, body, {**_HEADERS, **headers})
+                    note(failure)
+                    if isinstance(failure, TemporaryError):
+                        return
+        except TimeoutError:
+            return
+
+    async def _try(self, client: httpx.AsyncClient, body: bytes, headers: Mapping[str, str]) -> DeliveryError | None:
+        request = client.build_request("POST", self._url, content=body, headers=headers)
+        request.url = self._url
+        try:
+            response = await client.send(request, stream=True)
+            try:
+                answer = await _start_of(response)
+            finally:
+                await response.aclose()
+        except httpx.LocalProtocolError as error:
+            return PermanentError(f"{self.where} cannot be sent this: {self._public(str(error))}")
+        except (httpx.RequestError, OSError) as error:
+            reason = self._public(str(error)) or "no reason given"
+            return TemporaryError(f"{self.where} gave no answer: {type(error).__name__}: {reason}")
+        return self._judged(response, answer)
+
+    def _judged(self, response: httpx.Response, answer: bytes) -> DeliveryError | None:
+        status = response.status_code
+        if 200 <= status < 300:
+            return None
+        text = self._public(answer.decode("utf-8", "replace"))
+        told = f"{self.where} answered {status}{f': {text}' if text else ''}"
+        if 300 <= status < 400:
+            return PermanentError(f"{told} (redirects are not followed: set the URL that is meant)")
+        if status in _TEMPORARY or status >= 500:
+            return TemporaryError(told, _after_s(response.headers))
+        return PermanentError(told)
+
+    def _too_late(self) -> TemporaryError:
+        return TemporaryError(f"{self.where} gave no complete answer within {self._timeout_s:g} s")
+
+    def _public(self, text: str) -> str:
+        """The beginning, in one line; an answer may repeat what it was sent, so secrets are taken out."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return plain(text, _ANSWER_CHARS)
+
+
+def host_of(handler: str, url: str) -> str:
+    """The host of an http or https URL, in lower case, as it is looked up; raises `ConfigError` for another."""
+    return _parsed(handler, url).raw_host.decode("ascii").lower().rstrip(".")
+
+
+def _parsed(handler: str, url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+        # What no resolver takes is an error only when it is looked up, and then not one of the network.
+        parsed.host.encode("idna")
+    except (httpx.InvalidURL, UnicodeError):
+        parsed = httpx.URL()
+    if parsed.scheme not in {"http", "https"} or not parsed.host or not 0 < (parsed.port or 80) < 2**16:
+        raise ConfigError(f"handler {handler!r}: its URL must be http or https, such as https://example.com/hook")
+    return parsed
+
+
+def _secrets_of(url: httpx.URL, given: str, others: Sequence[str]) -> list[str]:
+    """What must not be told, the longest first, so that no part of one is left."""
+    target = url.raw_path.decode("ascii")
+    path, _, query = target.partition("?")
+    found = {given, target, path, query, url.userinfo.decode("ascii"), url.username, url.password, *others}
+    parts = [*path.split("/"), *(value for _, value in parse_qsl(query))]
+    found |= {each for each in parts if len(each) >= _SECRET_CHARS_MIN}
+    found |= {unquote(each) for each in found}
+    return sorted(found - {"", "/"}, key=len, reverse=True)
+
+
+def _is_temporary(found: Sequence[DeliveryError | None]) -> bool:
+    return bool(found) and isinstance(found[-1], TemporaryError)
+
+
+async def _start_of(response: httpx.Response) -> bytes:
+    answer = bytearray()
+    async for chunk in response.aiter_raw():
+        answer += chunk
+        if len(answer) >= _ANSWER_BYTES:
+            break
+    return bytes(answer[:_ANSWER_BYTES])
+
+
+def _after_s(headers: httpx.Headers) -> float | None:
+    """How long the answer asks to wait, up to an hour; by its own clock, since ours may be another."""
+    asked = headers.get("Retry-After", "").strip()
+    if re.fullmatch("[0-9]+", asked):
+        return min(float(asked), _AFTER_MAX_S)
+    until, now = _date(asked), _date(headers.get("Date", ""))
+    if until is None or now is None:
+        return None
+    return min(max((until - now).total_seconds(), 0.0), _AFTER_MAX_S)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

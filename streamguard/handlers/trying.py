@@ -1,0 +1,117 @@
+"""One delivery, tried again and again: back-off with jitter, the other side's own wish, a deadline, a rate."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+import tenacity
+
+from streamguard.config.handlers import Rate, Retry
+from streamguard.handlers.alert import Alert
+from streamguard.handlers.sink import DeliveryError, Sink, TemporaryError
+
+_log = structlog.get_logger("streamguard.handlers")
+
+
+class StoppedError(Exception):
+    """It is to be left for now: what was not delivered stays on the topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How a delivery ended."""
+
+    attempts: int
+    failure: str | None
+    """Why it is a dead letter; None: it was delivered."""
+
+
+class Gate:
+    """Lets so many through in so long; others wait, in no order."""
+
+    def __init__(self, rate: Rate | None) -> None:
+        self._rate = rate
+        self._lock = threading.Lock()
+        self._passed_s: deque[float] = deque()
+
+    def enter(self, stopping: threading.Event) -> None:
+        """Returns when one more is allowed; raises `StoppedError`."""
+        while (wait_s := self._claim()) > 0:
+            if stopping.wait(wait_s):
+                raise StoppedError
+
+    def _claim(self) -> float:
+        """How long to wait before asking again; 0: go."""
+        if self._rate is None:
+            return 0.0
+        now_s, per_s = time.monotonic(), self._rate.per_ms / 1000
+        with self._lock:
+            while self._passed_s and self._passed_s[0] <= now_s - per_s:
+                self._passed_s.popleft()
+            if len(self._passed_s) >= self._rate.most:
+                return max(0.001, self._passed_s[0] + per_s - now_s)
+            self._passed_s.append(now_s)
+            return 0.0
+
+
+def deliver(
+    name: str, sink: Sink, alerts: Sequence[Alert], retry: Retry, gate: Gate, stopping: threading.Event
+) -> Tried:
+    """Try until it is delivered, refused, or too late; raises `StoppedError` where `stopping` is set before that."""
+    attempts = 0
+
+    def attempt() -> None:
+        nonlocal attempts
+        gate.enter(stopping)
+        if stopping.is_set():
+            raise StoppedError
+        attempts += 1
+        sink.deliver(alerts)
+
+    def note(state: tenacity.RetryCallState) -> None:
+        error = None if state.outcome is None else state.outcome.exception()
+        wait_s = None if state.next_action is None else round(state.next_action.sleep, 3)
+        _log.warning(
+            "delivery_failed", handler=name, alert=alerts[0].id, attempt=attempts, reason=str(error), wait_s=wait_s
+        )
+
+    try:
+        tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(TemporaryError),
+            wait=_waiting(retry),
+            stop=tenacity.stop_before_delay(retry.deadline_ms / 1000),
+            sleep=_sleeping(stopping),
+            before_sleep=note,
+            reraise=True,
+        )(attempt)
+    except StoppedError:
+        raise
+    except DeliveryError as error:
+        return Tried(attempts, str(error))
+    except Exception as error:  # noqa: BLE001 - a handler's own mistake is told, and ends nothing else
+        return Tried(attempts, f"{type(error).__name__}: {error}")
+    return Tried(attempts, None)
+
+
+def _waiting(retry: Retry) -> Callable[[tenacity.RetryCallState], float]:
+    backing_off = tenacity.wait_exponential_jitter(
+        multiplier=retry.first_ms / 1000, max=retry.most_ms / 1000, jitter=retry.first_ms / 1000
+    )
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = None if state.outcome is None else state.outcome.exception()
+        asked_s = error.after_s if isinstance(error, TemporaryError) else None
+        return max(backing_off(state), asked_s or 0.0)
+
+    return wait
+
+
+def _sleeping(stopping: threading.Event) -> Callable[[float], None]:
+    def sleep(seconds: float) -> None:
+        if stopping.wait(seconds):
+            raise StoppedError
+
+    return sleep

@@ -1,0 +1,65 @@
+"""The examples of the contract, real alerts all of them: `python -m tests.contract.examples` writes them anew."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from streamguard.core.records import Stream
+from tests.contract.schemas import CONTRACT
+from tests.core.helpers import documents
+from tests.core.test_monitor_budget import BUDGETED, drawn, outcomes, settings, stepped
+from tests.replay.golden import HISTORIES
+
+EXAMPLES = CONTRACT / "examples"
+
+
+def golden() -> Iterator[dict[str, Any]]:
+    """The alerts of the histories of the replay."""
+    for history in HISTORIES:
+        for line in (history / "expected.jsonl").read_bytes().splitlines()[1:]:
+            alert = orjson.loads(line)
+            del alert["setting"]
+            yield alert
+
+
+def watched() -> list[dict[str, Any]]:
+    """What those histories lack: mistakes that stay until they are accepted, and labels that come back."""
+    wrong, lost = drawn((0.05, 4000), (0.2, 11_000)), drawn((0.02, 8000), (0.2, 3000), (0.02, 4000))
+    monitor = {"match": {"model": "fraud", "version": "7"}, "whole": True, "unlabelled": BUDGETED}
+    given = settings({**BUDGETED, "accept_after": "1d"}, **monitor)
+    return documents(stepped(outcomes(wrong, lost=lost, countries=2), given, []), Stream.ALERTS)
+
+
+def names(alert: dict[str, Any]) -> Iterator[str]:
+    """What it is an example of."""
+    kind, status = alert["kind"], alert["status"]
+    if alert["severity"] == "info":
+        yield f"{kind}-improvement"
+    elif alert["resolution"] == "accepted":
+        yield f"{kind}-accepted"
+    else:
+        yield f"{kind}-{status}"
+    if alert["segments"] and status == "raised":
+        yield f"{kind}-whole"
+
+
+def found() -> dict[str, bytes]:
+    """The first alert of each name, as it is written to a file."""
+    first: dict[str, dict[str, Any]] = {}
+    for alert in (*golden(), *watched()):
+        for name in names(alert):
+            first.setdefault(name, alert)
+    return {name: orjson.dumps(alert, option=orjson.OPT_INDENT_2) + b"\n" for name, alert in first.items()}
+
+
+def main() -> None:
+    """Write them: look at the difference before it is kept."""
+    for old in EXAMPLES.glob("*.json"):
+        old.unlink()
+    for name, text in found().items():
+        (EXAMPLES / f"{name}.json").write_bytes(text)
+
+
+if __name__ == "__main__":
+    main()

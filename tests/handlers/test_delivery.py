@@ -1,0 +1,159 @@
+"""What may be delivered when, and what a restart knows, whatever the order in which deliveries come to their end."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamguard.handlers.delivery import Deliveries
+
+EPISODES = "abc"
+NOTE_BYTES_MAX = 4096
+"""Of commit metadata on a broker with its default settings."""
+
+
+def alert_id(number: int) -> str:
+    """As long as one is."""
+    return f"{number:032x}"[::-1]
+
+
+@dataclass
+class Handler:
+    """A handler that may be killed, over a partition of these episodes; what it has delivered, in order."""
+
+    episodes: str
+    deliveries: Deliveries = field(default_factory=lambda: Deliveries(0))
+    committed: tuple[int, str] = (0, "")
+    delivered: list[int] = field(default_factory=list)
+    under_way: list[int] = field(default_factory=list)
+
+    def read(self, count: int) -> None:
+        """So many records more."""
+        for _ in range(count):
+            offset = self.deliveries.position
+            if offset < len(self.episodes) and not self.deliveries.is_full:
+                self.deliveries.add(offset, self.episodes[offset], alert_id(offset), is_wanted=True)
+
+    def begin(self, most: int) -> None:
+        """Up to so many."""
+        for offset in self.deliveries.ready(most):
+            self.deliveries.begin(offset)
+            self.under_way.append(offset)
+
+    def end(self, which: int) -> None:
+        """One of those under way."""
+        if self.under_way:
+            offset = self.under_way.pop(which % len(self.under_way))
+            self.delivered.append(offset)
+            self.deliveries.settle(offset)
+
+    def commit(self) -> None:
+        """What is settled."""
+        note = self.deliveries.note()
+        assert len(note.encode()) <= NOTE_BYTES_MAX
+        self.committed = self.deliveries.committed, note
+
+    def restart(self) -> None:
+        """From what is committed; nothing is under way."""
+        self.under_way.clear()
+        self.deliveries = Deliveries.restored(*self.committed)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["read", "begin", "end", "commit", "restart"]), st.integers(0, 7)), max_size=120
+)
+
+
+@given(st.text(EPISODES, min_size=1, max_size=40), STEPS)
+def test_all_are_delivered_and_each_episode_in_order(episodes: str, steps: list[tuple[str, int]]) -> None:
+    """After any course of things, and a restart only repeats what was not committed."""
+    handler = Handler(episodes)
+    known = 0
+    for name, number in steps:
+        if name == "restart":
+            repeated = handler.delivered[known:]
+            handler.restart()
+            # What it does not know of it delivers again: as if that had never been.
+            handler.delivered = handler.delivered[: len(handler.delivered) - len(repeated)]
+        elif name == "commit":
+            handler.commit()
+            known = len(handler.delivered)
+        else:
+            getattr(handler, name)(number)
+    while len(handler.delivered) < len(episodes):
+        handler.read(8)
+        handler.begin(4)
+        handler.end(0)
+    assert sorted(handler.delivered) == list(range(len(episodes)))
+    for episode in EPISODES:
+        mine = [offset for offset in handler.delivered if episodes[offset] == episode]
+        assert mine == sorted(mine)
+    assert handler.deliveries.committed == len(episodes)
+
+
+def test_the_note_has_room_for_the_worst() -> None:
+    """One delivery that does not end holds the commit back while others go on, until no more are taken."""
+    handler = Handler("a" + "b" * 5000)
+    handler.read(1)
+    handler.begin(1)
+    while not handler.deliveries.is_full:
+        handler.read(1)
+        handler.begin(1)
+        handler.end(1)
+    handler.commit()
+    assert handler.committed[0] == 0
+    assert len(handler.delivered) > 100
+    handler.restart()
+    handler.read(5000)
+    again = set(handler.deliveries.waiting)
+    assert again.isdisjoint(handler.delivered)
+
+
+def test_two_of_one_episode_are_never_under_way_together() -> None:
+    """And those of others do not wait for it."""
+    handler = Handler("aaba")
+    handler.read(4)
+    assert handler.deliveries.ready(9) == [0, 2]
+    assert handler.deliveries.ready(1) == [0]
+    handler.begin(9)
+    assert handler.deliveries.ready(9) == []
+    handler.end(0)
+    assert handler.deliveries.ready(9) == [1]
+
+
+def test_what_is_left_is_delivered_later() -> None:
+    """It is at its place again."""
+    handler = Handler("ab")
+    handler.read(2)
+    handler.begin(2)
+    handler.deliveries.leave([0, 1])
+    assert handler.deliveries.ready(9) == [0, 1]
+    assert handler.deliveries.committed == 0
+
+
+def test_an_alert_that_stands_there_twice_is_delivered_once() -> None:
+    """As after a worker's group was begun anew; also over a restart, and while the first is under way."""
+    deliveries = Deliveries(0)
+    assert deliveries.add(0, "a", alert_id(7), is_wanted=True)
+    assert not deliveries.add(1, "a", alert_id(7), is_wanted=True)
+    deliveries.begin(0)
+    deliveries.settle(0)
+    assert deliveries.committed == 2
+    later = Deliveries.restored(deliveries.committed, deliveries.note())
+    assert not later.add(2, "a", alert_id(7), is_wanted=True)
+    assert later.add(3, "a", alert_id(8), is_wanted=True)
+
+
+def test_what_is_not_wanted_is_settled() -> None:
+    """So is a gap, and what was no alert."""
+    deliveries = Deliveries(5)
+    assert not deliveries.add(5, "a", alert_id(1), is_wanted=False)
+    deliveries.skip(9)
+    assert (deliveries.committed, deliveries.waiting) == (9, [])
+
+
+def test_a_note_of_something_else_is_refused() -> None:
+    """Such as that of a worker."""
+    with pytest.raises(ValueError, match="a note of version 1 expected, got 9"):
+        Deliveries.restored(0, '{"v": 9}')
