@@ -159,12 +159,17 @@ class Handling:
         finally:
             log.close()
 
+    @staticmethod
+    def id(number: int) -> str:
+        """Of an alert."""
+        return f"{number:08x}".ljust(32, "0")
+
     def publish(self, log: Log, start: int, count: int) -> None:
         """Alerts number `start` on, of seven episodes by turns."""
         records = []
         for number in range(start, start + count):
             episode = f"episode-{number % 7}"
-            alert = self.sample | {"id": f"{number:08x}".ljust(32, "0"), "episode": episode}
+            alert = self.sample | {"id": self.id(number), "episode": episode}
             records.append(Record(f"{self.name}-alerts", episode.encode(), orjson.dumps(alert)))
         log.append(records)
 
