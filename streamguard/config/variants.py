@@ -85,10 +85,10 @@ def _changed(config: Config, name: str, changes: Mapping[str, Any]) -> Config:
 
 def _put(document: dict[str, Any], path: str, value: Any, where: str) -> None:
     section, _, rest = path.partition(".")
-    if section not in _SECTIONS or not rest:
+    if section not in _SECTIONS or not rest or (section == "alerts" and rest != "cooldown"):
         raise ConfigError(
-            f"{where}: {path!r} cannot be compared; paths begin with monitors.<name>, budget or alerts, such as"
-            " budget.false_alarms_per_month"
+            f"{where}: {path!r} cannot be compared; paths begin with monitors.<name>, or are"
+            " budget.false_alarms_per_month or alerts.cooldown"
         )
     node: Any = document[section]
     if section == "monitors":

@@ -190,6 +190,15 @@ class JoinTask:
         self._sequence += 1
         return self._writer.write(self._sequence, None, is_idle=True)
 
+    def forget_advances(self) -> None:
+        """Nobody will have to rebuild this state: no note need tell of advances."""
+        self._floors = [[], []]
+
+    def retire(self) -> list[Output]:
+        """Nothing follows, ever: nobody need wait for this source."""
+        self._sequence += 1
+        return self._writer.write(self._sequence, None, is_idle=True)
+
     # How the task comes back.
 
     def note(self, side: Input) -> str:

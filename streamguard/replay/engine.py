@@ -62,10 +62,12 @@ def replay_inputs(
         if last_ms > NEVER and not is_stopped:
             for stage in stages:
                 # Just past the last record, so that its own outcome is judged, too.
-                watchers.take(stage.advance(last_ms + 1))
+                watchers.take(stage.advance(last_ms + 1, is_last=True))
         seen = Seen(), Seen()
-        for stage in stages:
-            for total, found in zip(seen, stage.seen(), strict=True):
+        # By partition: however they are shared out, the first examples are the same.
+        by_partition = sorted((each for stage in stages for each in stage.seen()), key=lambda each: each[0])
+        for _, *sides in by_partition:
+            for total, found in zip(seen, sides, strict=True):
                 total.add(found)
     finally:
         for stage in stages:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from streamguard.config import Config, Mode, load
+from streamguard.config.secrets import HIDDEN
 from streamguard.core.alerts import alert_data
 from streamguard.errors import ConfigError
 from streamguard.logs.interface import Log
@@ -49,6 +50,8 @@ def _reported(directory: Path) -> tuple[Config, History, list[dict[str, Any]]]:
     except (OSError, orjson.JSONDecodeError) as error:
         raise ConfigError(f"{directory}: not the directory of a report: {error}") from None
     inputs = report["inputs"]
+    if HIDDEN in report["config"]:
+        raise ConfigError(f"{directory}: a report holds no secrets; name the configuration instead of the report")
     config = load(directory / "report.json", report["config"])
     if inputs["kind"] == "memory":
         raise ConfigError(f"{directory}: its records were in memory, and are gone")

@@ -17,7 +17,7 @@ import numpy as np
 
 from streamguard.core.codec import Reader
 from streamguard.core.join import HeldFullError, Input, JoinSettings, JoinTask
-from streamguard.core.records import Batch, Output, Stream
+from streamguard.core.records import Batch, Fate, Output, Stream
 from streamguard.core.waiting import NEVER
 from streamguard.errors import UnusableError
 from streamguard.replay.sources import DamagedFileError, Source
@@ -58,10 +58,10 @@ class Seen:
     unmonitored: Counter[str] = field(default_factory=Counter)
     """Predictions that no monitor takes, by model."""
     disorder_ms: int = 0
-    """How far behind the largest before it an event time was, in the first batch."""
+    """How far behind the largest before it an event time was, in the sample."""
     first_ms: int = -NEVER
     last_ms: int = NEVER
-    """The least event time of the first batch, and the largest of all; the other way round where there is none."""
+    """The least event time of the sample, and the largest of all; the other way round where there is none."""
     damage: list[str] = field(default_factory=list)
     """Where an input broke off before its end."""
 
@@ -95,6 +95,8 @@ class _Feed:
         self._batch_records = batch_records
         self._units = 0
         self._told = 0
+        self._looked = 0
+        self._largest_ms = NEVER
         self._batches = source.batches(self._note)
         self.seen = Seen()
         self.next: Batch | None = None
@@ -130,8 +132,10 @@ class _Feed:
         if batch is None:
             self.next, self.next_ms = None, math.inf
             return
-        if self.seen.last_ms == NEVER:
-            self._look(batch)
+        if self._looked < _SAMPLE_MAX:
+            part = batch.part(0, _SAMPLE_MAX - self._looked)
+            self._looked += len(part)
+            self._look(part)
         self._hold(batch)
 
     def _hold(self, batch: Batch) -> None:
@@ -145,14 +149,16 @@ class _Feed:
             start, size = start + size, 2 * size
 
     def _look(self, batch: Batch) -> None:
-        """Take the first batch in which anything is readable for a sample: is it sorted, and what are its IDs."""
+        """Take the first records for a sample: are they sorted, and what are their IDs."""
         columns, _ = self._reader.read(batch)
         if len(columns):
             times, seen = columns.times, self.seen
-            seen.first_ms, seen.last_ms = int(times.min()), int(times[0])
-            seen.disorder_ms = int((np.maximum.accumulate(times) - times).max())
-            ids = columns.ids.take(slice(_SAMPLE_MAX)).tolist()
-            seen.sample = dict(zip(ids, times[:_SAMPLE_MAX].tolist(), strict=True))
+            if seen.last_ms == NEVER:
+                seen.last_ms = int(times[0])
+            largest = np.maximum.accumulate(np.maximum(times, self._largest_ms))
+            seen.disorder_ms = max(seen.disorder_ms, int((largest - times).max()))
+            seen.first_ms, self._largest_ms = min(seen.first_ms, int(times.min())), int(largest[-1])
+            seen.sample |= dict(zip(columns.ids.tolist(), times.tolist(), strict=True))
 
 
 class Joining:
@@ -163,8 +169,14 @@ class Joining:
         self._task = JoinTask(pair.number, settings)
         # As a worker does, so that a batch fits under the cap.
         batch_records = max(1, min(_BATCH_RECORDS, settings.held_max // 4))
-        sides = (pair.predictions, settings.predictions), (pair.labels, settings.labels)
-        self._feeds = tuple(_Feed(source, Reader(mapping), batch_records) for source, mapping in sides)
+        # As the task reads them: what it rejects tells no time.
+        readers = Reader(settings.predictions, settings.watches), Reader(settings.labels)
+        sources = pair.predictions, pair.labels
+        self._feeds = tuple(
+            _Feed(source, reader, batch_records) for source, reader in zip(sources, readers, strict=True)
+        )
+        self.number = pair.number
+        self._is_retired = False
 
     @property
     def is_ended(self) -> bool:
@@ -193,6 +205,7 @@ class Joining:
                 outputs += self._task.idle(each, int(ahead_ms))
         batch = self._feeds[side].take()
         outputs += self._taken(side, batch)
+        self._task.forget_advances()
         seen = self._feeds[side].seen
         if seen.last_ms > NEVER:
             seen.last_ms = max(seen.last_ms, self._task.clock_ms(side))
@@ -201,10 +214,18 @@ class Joining:
         read = sum(feed.pop_read() for feed in self._feeds)
         return Step(_outcomes(outputs), self.reached_ms, read, len(batch))
 
-    def advance(self, until_ms: int) -> list[tuple[int, bytes]]:
-        """Both are at their end, and the others have come this far."""
+    def advance(self, until_ms: int, *, is_last: bool) -> list[tuple[int, bytes]]:
+        """Both are at their end, and the others have come this far, or to their end, too."""
+        if self._is_retired and not is_last:
+            return []
         clock_ms = until_ms + self._settings.disorder_ms
-        return _outcomes([output for side in Input for output in self._task.idle(side, clock_ms)])
+        outputs = [output for side in Input for output in self._task.idle(side, clock_ms)]
+        self._task.forget_advances()
+        if not is_last and not self._task.counts(Input.PREDICTIONS)[Fate.WAITING]:
+            # Of many partitions that are over none costs anything any more.
+            self._is_retired = True
+            outputs += self._task.retire()
+        return _outcomes(outputs)
 
     def seen(self) -> tuple[Seen, Seen]:
         """What the predictions were like, and the labels."""
@@ -254,21 +275,17 @@ class Joinings:
                 step.outcomes += self.advance(step.reached_ms)
             yield step
 
-    def advance(self, until_ms: float) -> list[tuple[int, bytes]]:
+    def advance(self, until_ms: float, *, is_last: bool = False) -> list[tuple[int, bytes]]:
         """Those at their end keep pace with the others, so that nobody waits for them and nothing of theirs is late."""
         if until_ms <= self._advanced_ms:
             return []
         self._advanced_ms = until_ms
         ended = (each for each in self._all if each.is_ended)
-        return [outcome for each in ended for outcome in each.advance(int(until_ms))]
+        return [outcome for each in ended for outcome in each.advance(int(until_ms), is_last=is_last)]
 
-    def seen(self) -> tuple[Seen, Seen]:
-        """What all predictions were like, and all labels."""
-        total = Seen(), Seen()
-        for each in self._all:
-            for side, found in zip(total, each.seen(), strict=True):
-                side.add(found)
-        return total
+    def seen(self) -> list[tuple[int, Seen, Seen]]:
+        """What the predictions and the labels of each partition were like."""
+        return [(each.number, *each.seen()) for each in self._all]
 
 
 def _outcomes(outputs: Sequence[Output]) -> list[tuple[int, bytes]]:

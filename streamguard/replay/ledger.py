@@ -41,25 +41,24 @@ Pieces = tuple[int, int]
 
 
 class Bins:
-    """Where and how wide they are."""
+    """Where and how wide they are: a whole number of widths since the epoch, and as narrow as the span allows.
+
+    Both follow from the first and the last time alone, in whatever order times come.
+    """
 
     def __init__(self) -> None:
-        self.start_ms = 0
-        self.width_ms = 0
+        self.width_ms = _WIDTH_MIN_MS
+        self.first: int | None = None
+        """The number of the first one, counted from the epoch."""
 
-    def cover(self, first_ms: int, last_ms: int) -> int:
-        """Make room for these times; returns how often pairs were joined. The first time ever given is the start."""
-        if self.width_ms == 0:
-            self.start_ms, self.width_ms = first_ms // _WIDTH_MIN_MS * _WIDTH_MIN_MS, _WIDTH_MIN_MS
-        folds = 0
-        while last_ms >= self.start_ms + BINS_MAX * self.width_ms:
-            self.width_ms *= 2
-            folds += 1
-        return folds
+    @property
+    def start_ms(self) -> int:
+        """Where the first begins."""
+        return (self.first or 0) * self.width_ms
 
     def of(self, times_ms: Ints) -> Ints:
-        """The number of each time's bin."""
-        return np.maximum(times_ms - self.start_ms, 0) // self.width_ms
+        """The number of each time's bin, from 0."""
+        return times_ms // self.width_ms - (self.first or 0)
 
 
 class Series:
@@ -79,14 +78,23 @@ class Series:
         self._peak: Peak | None = None
         self._normal_count = 0
 
-    def fold(self) -> None:
-        """Join bins in pairs."""
-        half = BINS_MAX // 2
-        for column in (self.sums, self._delays):
-            column[:half] = column[::2] + column[1::2]
-            column[half:] = 0
-        self.levels[:half] = np.where(np.isnan(self.levels[1::2]), self.levels[::2], self.levels[1::2])
-        self.levels[half:] = np.nan
+    def fold(self, *, is_odd: bool) -> None:
+        """Join bins in pairs; where the first has an odd number, it is the second of a pair."""
+        front = int(is_odd)
+        columns: tuple[NDArray[Any], ...] = (self.sums, self._delays)
+        for column in columns:
+            padded: NDArray[Any] = np.pad(column, ((front, front), (0, 0)))
+            joined = padded[::2] + padded[1::2]
+            column[: len(joined)], column[len(joined) :] = joined, 0
+        levels = np.pad(self.levels, (front, front), constant_values=np.nan)
+        later = np.where(np.isnan(levels[1::2]), levels[::2], levels[1::2])
+        self.levels[: len(later)], self.levels[len(later) :] = later, np.nan
+
+    def shift(self, places: int) -> None:
+        """Make room in front."""
+        for column, empty in ((self.sums, 0.0), (self._delays, 0), (self.levels, np.nan)):
+            column[places:] = column[: BINS_MAX - places].copy()
+            column[:places] = empty
 
     def add(self, rows: Outcomes, normal_ms: Pieces | None) -> None:
         """Take released outcomes, in order."""
@@ -145,11 +153,13 @@ class Series:
     def _add_classes(self, predictions: NDArray[np.object_], labels: NDArray[np.object_]) -> None:
         if not len(labels) or len(self.classes) > _CLASSES_MAX:
             return
-        said, said_number = distinct(predictions)
-        true, true_number = distinct(labels)
+        said, said_number = _classes(predictions)
+        true, true_number = _classes(labels)
         pairs, counts = np.unique(said_number * len(true) + true_number, return_counts=True)
         for pair, count in zip(pairs[: _CLASSES_MAX + 1].tolist(), counts.tolist(), strict=False):
-            self.classes[said[pair // len(true)], true[pair % len(true)]] += count
+            # By type as well: 1, 1.0 and true are equal.
+            one, other = said[pair // len(true)], true[pair % len(true)]
+            self.classes[(type(one), one), (type(other), other)] += count
 
     @property
     def totals(self) -> tuple[int, int, int, float]:
@@ -193,7 +203,7 @@ class Series:
         ordered = sorted(self.classes.items(), key=lambda each: (each[0][0] == each[0][1], -each[1], repr(each[0])))
         return [
             {"predicted": said, "label": true, "count": count, "share": round(count / total, 6)}
-            for (said, true), count in ordered[:_CLASSES_TOLD]
+            for ((_, said), (_, true)), count in ordered[:_CLASSES_TOLD]
         ]
 
     def _band(self, count: float, total: float, squares: float) -> tuple[float | None, float | None]:
@@ -233,23 +243,37 @@ class Ledger:
         self._normal_ms = normal_ms
         self._bins = Bins()
         self.series: dict[StreamKey, Series] = {}
+        self._kept: Counter[str] = Counter()
         self.left_out: dict[str, set[StreamKey]] = {monitor.name: set() for monitor in monitors}
         """Segments beyond those that are kept, up to as many."""
         self.first_ms: int | None = None
         self.last_ms: int | None = None
 
     def add(self, rows: Outcomes, groups: list[Group]) -> None:
-        """Take released outcomes, in order."""
+        """Take released outcomes, those of one partition in order."""
         first_ms, last_ms = int(rows.time[0]), int(rows.time[-1])
-        self.first_ms = first_ms if self.first_ms is None else self.first_ms
+        self.first_ms = first_ms if self.first_ms is None else min(self.first_ms, first_ms)
         self.last_ms = last_ms if self.last_ms is None else max(self.last_ms, last_ms)
-        for _ in range(self._bins.cover(first_ms, last_ms)):
-            for each in self.series.values():
-                each.fold()
+        self._cover(self.first_ms, self.last_ms)
         for group in groups:
             series = self._series(group.key)
             if series is not None:
                 series.add(group.rows, self._normal_ms)
+
+    def _cover(self, first_ms: int, last_ms: int) -> None:
+        """Make room for all between the two."""
+        bins = self._bins
+        if bins.first is None:
+            bins.first = first_ms // bins.width_ms
+        while last_ms // bins.width_ms - first_ms // bins.width_ms >= BINS_MAX:
+            for each in self.series.values():
+                each.fold(is_odd=bool(bins.first % 2))
+            bins.first //= 2
+            bins.width_ms *= 2
+        if places := bins.first - first_ms // bins.width_ms:
+            for each in self.series.values():
+                each.shift(places)
+            bins.first -= places
 
     def of(self, monitor: str) -> list[Series]:
         """A monitor's segments, those with most outcomes first."""
@@ -268,11 +292,12 @@ class Ledger:
         monitor = self._monitors.get(key[0])
         if series is not None or monitor is None or len(monitor.split_by) != len(key[1]):
             return series
-        if sum(name == key[0] for name, _ in self.series) >= SEGMENTS_MAX:
+        if self._kept[key[0]] >= SEGMENTS_MAX:
             left_out = self.left_out[key[0]]
             if len(left_out) < 100 * SEGMENTS_MAX:
                 left_out.add(key)
             return None
+        self._kept[key[0]] += 1
         series = self.series[key] = Series(dict(zip(monitor.split_by, key[1], strict=True)), monitor, self._bins)
         return series
 
@@ -281,6 +306,15 @@ def _window(monitor: Monitor) -> Window:
     """That of the threshold, else of a thousand."""
     window = _WINDOW if monitor.threshold is None else monitor.threshold.window
     return CountWindow(window) if isinstance(window, int) else TimeWindow(parse_duration_ms(window))
+
+
+def _classes(column: NDArray[np.object_]) -> tuple[list[Any], Ints]:
+    """The different values of a column, and the number of each row's."""
+    found, numbers = distinct(column)
+    table: dict[tuple[type, Any], int] = {}
+    # Numbers read one by one are equal, and not the same.
+    places = np.array([table.setdefault((type(each), each), len(table)) for each in found], np.int64)
+    return [value for _, value in table], places[numbers]
 
 
 def _told(values: Floats) -> list[float | None]:

@@ -90,7 +90,7 @@ def _rejected(name: str, side: Seen) -> Iterator[str]:
 def _late(config: Config, name: str, side: Seen) -> Iterator[str]:
     count, disorder_ms = side.counts[Fate.LATE], config.join.disorder_ms
     if count > _FEW * max(1, _usable(side)):
-        seen = f" (in the first batch by up to {format_duration_ms(side.disorder_ms)})" if side.disorder_ms else ""
+        seen = f" (among the first by up to {format_duration_ms(side.disorder_ms)})" if side.disorder_ms else ""
         yield (
             f"{count:,} of {_usable(side):,} {name} are out of order by more than join.disorder"
             f" ({format_duration_ms(disorder_ms)}){seen} and were left out, as live would: sort the records by time, or"

@@ -21,8 +21,8 @@ class Stage(Protocol):
         """Read on; not after the end."""
         ...
 
-    def advance(self, until_ms: float) -> list[tuple[int, bytes]]:
-        """All is read, and others have come this far."""
+    def advance(self, until_ms: float, *, is_last: bool = False) -> list[tuple[int, bytes]]:
+        """All is read, and others have come this far, or to their end, too."""
         ...
 
     def stop(self) -> None:
@@ -33,8 +33,8 @@ class Stage(Protocol):
         """The largest event time of a record so far."""
         ...
 
-    def seen(self) -> tuple[Seen, Seen]:
-        """What the predictions were like, and the labels."""
+    def seen(self) -> list[tuple[int, Seen, Seen]]:
+        """What the predictions and the labels of each partition were like."""
         ...
 
     def close(self) -> None: ...
@@ -53,8 +53,8 @@ class Here:
         self.reached_ms = step.reached_ms
         return step
 
-    def advance(self, until_ms: float) -> list[tuple[int, bytes]]:
-        return self._joinings.advance(until_ms)
+    def advance(self, until_ms: float, *, is_last: bool = False) -> list[tuple[int, bytes]]:
+        return self._joinings.advance(until_ms, is_last=is_last)
 
     def stop(self) -> None:
         self._steps = iter(())
@@ -62,7 +62,7 @@ class Here:
     def last_ms(self) -> int:
         return self._joinings.last_ms
 
-    def seen(self) -> tuple[Seen, Seen]:
+    def seen(self) -> list[tuple[int, Seen, Seen]]:
         return self._joinings.seen()
 
     def close(self) -> None:
@@ -81,8 +81,8 @@ class Elsewhere:
         self.reached_ms = step.reached_ms
         return step
 
-    def advance(self, until_ms: float) -> list[tuple[int, bytes]]:
-        outcomes: list[tuple[int, bytes]] = self._child.ask("advance", until_ms)
+    def advance(self, until_ms: float, *, is_last: bool = False) -> list[tuple[int, bytes]]:
+        outcomes: list[tuple[int, bytes]] = self._child.ask("advance", until_ms, is_last)
         return outcomes
 
     def stop(self) -> None:
@@ -92,8 +92,8 @@ class Elsewhere:
         found: int = self._child.ask("last_ms")
         return found
 
-    def seen(self) -> tuple[Seen, Seen]:
-        found: tuple[Seen, Seen] = self._child.ask("seen")
+    def seen(self) -> list[tuple[int, Seen, Seen]]:
+        found: list[tuple[int, Seen, Seen]] = self._child.ask("seen")
         return found
 
     def close(self) -> None:
@@ -113,6 +113,6 @@ def _joined(connection: Connection, pairs: Sequence[Pair], settings: JoinSetting
     while True:
         name, *rest = connection.recv()
         if name == "advance":
-            yield joinings.advance(*rest)
+            yield joinings.advance(rest[0], is_last=rest[1])
         elif name != "stop":
             yield joinings.last_ms if name == "last_ms" else joinings.seen()

@@ -22,6 +22,8 @@ class Told:
     setting: int
     """The place of its setting."""
     event_time_ms: int
+    partition: int
+    """Of the outcomes topic."""
     value: bytes
     """Its data, byte for byte as the alerts topic would hold it."""
 
@@ -38,7 +40,10 @@ class Sweep:
     The settings may differ in checks and budgets; what is matched, how it is split, and cohorts, they share.
     """
 
-    def __init__(self, settings: Sequence[MonitorSettings], ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, settings: Sequence[MonitorSettings], ledger: Ledger | None = None, *, partition: int = 0
+    ) -> None:
+        self._partition = partition
         first = settings[0]
         self._topics = first.predictions_topic, first.labels_topic
         self._intake = Intake(first)
@@ -68,13 +73,13 @@ class Sweep:
             ]
             found.sort(key=lambda each: each[0])
             self._trail.trace(rows, [(place, alert) for place, _, alert in found], self._topics)
-            told += [_told(number, alert) for _, number, alert in found]
+            told += [_told(number, alert, self._partition) for _, number, alert in found]
             if self._ledger is not None:
                 self._ledger.add(rows, groups)
         for number, watching in enumerate(self._watchings):
-            told += [_told(number, alert) for alert in watching.wait(self.merge.released_ms)]
+            told += [_told(number, alert, self._partition) for alert in watching.wait(self.merge.released_ms)]
         return told
 
 
-def _told(number: int, alert: Alert) -> Told:
-    return Told(number, alert.event_time_ms, alert.data())
+def _told(number: int, alert: Alert, partition: int) -> Told:
+    return Told(number, alert.event_time_ms, partition, alert.data())

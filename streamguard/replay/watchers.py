@@ -42,7 +42,7 @@ class Watchers:
         processes: int = 1,
     ) -> None:
         shares = max(1, min(processes, len(settings)))
-        self._sweeps = [Sweep(settings[::shares], ledger) for _ in range(target_count)]
+        self._sweeps = [Sweep(settings[::shares], ledger, partition=target) for target in range(target_count)]
         self._shares = shares
         self._others = [Child(_watched, settings[share::shares], target_count) for share in range(1, shares)]
         self._offsets = [0] * target_count
@@ -90,7 +90,7 @@ class Watchers:
             theirs: Watched = other.ask(None)
             told += [replace(each, setting=each.setting * self._shares + share) for each in theirs.told]
         return Watched(
-            sorted(told, key=lambda each: each.event_time_ms),
+            sorted(told, key=lambda each: (each.event_time_ms, each.partition)),
             sum(sweep.counts["released"] for sweep in self._sweeps),
             sum(sweep.merge.late_count for sweep in self._sweeps),
             self.held,

@@ -195,8 +195,7 @@ class Peer(socketserver.StreamRequestHandler):
         self.connection.close()
 
     def _read(self) -> Request | None:
-        start = self.rfile.readline().decode("ascii").split()
-        if not start:
+        if not (start := self.rfile.readline().decode("ascii").split()):
             return None
         headers: dict[str, str] = {}
         while line := self.rfile.readline().decode("latin-1").strip():
@@ -246,5 +245,5 @@ class Server:
 def reply(status: int, body: bytes = b"", **headers: str) -> bytes:
     """A whole answer; `retry_after` is the header Retry-After."""
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    length = [] if status in {204, 304} else [f"content-length: {len(body)}"]
-    return "\r\n".join([f"HTTP/1.1 {status} Told", *lines, *length, "", ""]).encode() + body
+    lines += [] if status in {204, 304} else [f"content-length: {len(body)}"]
+    return "\r\n".join([f"HTTP/1.1 {status} Told", *lines, "", ""]).encode() + body

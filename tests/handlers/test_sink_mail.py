@@ -137,13 +137,21 @@ def test_an_episode_is_a_thread() -> None:
 def test_several_are_one_mail() -> None:
     """The first ones in full, others in a line."""
     alerts = [updated(), *many(30)]
-    message = delivered(alerts, sender="streamguard@a-very-long-domain-of-a-very-large-company.example.com")
+    message = delivered(alerts)
     assert message["Subject"].endswith(" (and 30 more)")
     assert message["In-Reply-To"].startswith(f"<{RAISED_ID}@")
     assert message["Message-ID"] != f"<{UPDATED_ID}@example.com>"
     text = part(message, "plain")
     assert text.count("Explain: ") == 20
     assert text.count("CRITICAL raised") == 30
+
+
+def test_ids_fit_into_lines() -> None:
+    """Also with a long domain; one that is too long for a line would be written in a way that nobody understands."""
+    sink = EmailSink(section(25, sender="streamguard@a-very-long-domain-of-a-very-large-company.example.com"))
+    headers = sink._message([updated(), *many(3)]).as_bytes().partition(b"\r\n\r\n")[0]
+    assert b"References: <" + RAISED_ID.encode() in headers.replace(b"\r\n ", b" ").replace(b":  ", b": ")
+    assert b"=?" not in headers
 
 
 class Tags(HTMLParser):

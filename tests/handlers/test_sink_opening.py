@@ -149,6 +149,7 @@ def test_a_line_is_a_line(text: str, chars: int) -> None:
         ("x" * 10, "x" * 10),
         ("\u200b" * 500 + "hidden", "…"),
         (RIGHT_TO_LEFT, f"\u2068{RIGHT_TO_LEFT}\u2069"),
+        (RIGHT_TO_LEFT * 3, f"\u2068{(RIGHT_TO_LEFT * 3)[:7]}…\u2069"),
         (None, "None"),
     ],
 )
@@ -163,6 +164,13 @@ def test_no_line_is_longer_than_is_promised(text: str) -> None:
     alert = hostile(text, kind=text, id=text, segment={f"{text[:30]}{number}": text for number in range(9)})
     assert len(headline(alert)) <= 500
     assert max(len(line) for _, line in facts(alert)) <= 500
+
+
+def test_not_all_is_told_of_what_is_long() -> None:
+    """A message is no place for it."""
+    told = facts(raised(look_first=[str(number) for number in range(9)], examples=["r"] * 9))
+    assert [line for name, line in told if name == "Look first"] == ["0", "1", "2", "3", "4"]
+    assert ("Examples", "r, r, r, r, r") in told
 
 
 def test_the_command_is_safe_to_type() -> None:

@@ -149,7 +149,7 @@ def test_a_second_try_goes_on_where_the_time_was_over() -> None:
         peer.stopping.wait(5)
 
     with Server(reply(202), hangs, reply(202)) as server:
-        deliver_again(sink_at(server, 300), many(3))
+        deliver_again(sink_at(server, 600), many(3))
     keys = [int(each["dedup_key"], 16) for each in events(server)]
     assert keys == [0, 1, 1, 2]
 

@@ -137,7 +137,7 @@ def test_what_is_not_sorted_is_said_to_be_late() -> None:
     predictions, labels = story(1000)
     notes = replayed(settings(), predictions, labels[500:] + labels[:500]).notes
     assert notes[-1].startswith(
-        "500 of 1,000 labels are out of order by more than join.disorder (1m) (in the first batch by up to 16h39m)"
+        "500 of 1,000 labels are out of order by more than join.disorder (1m) (among the first by up to 16h39m)"
     )
 
 

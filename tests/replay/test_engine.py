@@ -217,6 +217,57 @@ def test_outcomes_are_replayed_as_they_were_written() -> None:
     assert found.watched.held == live_task.merge.held_count
 
 
+def test_runs_of_garbage_stop_nothing() -> None:
+    """Whole batches without a readable record, more often than a note could tell of advances."""
+    sources, topology = history(2, 3000)
+    (whole,) = sources[1].predictions.listed  # type: ignore[attr-defined]
+    values: list[bytes | None] = []
+    times: list[int] = []
+    for place, value in enumerate(whole.values[:500]):
+        if place % 5 == 0:
+            values += [b"{"] * 60
+            times += [0] * 60
+        values.append(value)
+        times.append(int(whole.timestamps[place]))
+    junk = Listed([batch(values, times, partition=1)], "predictions", 1)
+    ended = replace(sources[1], predictions=junk)
+    found = replay_inputs(
+        [sources[0], ended], replace(topology.join, held_max=200), Watchers([topology.monitor], 1), never
+    )
+    assert found.seen is not None
+    assert found.seen[0].counts["rejected"] == 6000
+    assert found.watched.held == 0
+    assert found.watched.released == 2000
+
+
+def test_what_the_task_rejects_tells_no_time() -> None:
+    """Such as a prediction whose field to split by is nested too deeply, however the batches are cut."""
+    deep = b'{"request_id":"deep","prediction":"no","site":%b1%b}' % (b'{"a":' * 300, b"}" * 300)
+    values = [b'{"request_id":"r%d","prediction":"no","site":"a"}' % place for place in range(300)]
+    labels = [b'{"request_id":"r%d","label":"%b"}' % (place, b"yes" if place > 150 else b"no") for place in range(300)]
+    times = [1000 * place for place in range(300)]
+    topology = split_by_site()
+    expected = None
+    for size in (301, 100, 7):
+        predictions = batch([*values[:100], deep, *values[100:]], [*times[:100], 10**9, *times[100:]])
+        parts = [predictions.part(start, start + size) for start in range(0, 301, size)]
+        told = batch(labels, [at + 500 for at in times], topic="labels")
+        pair = Pair(0, Listed(parts), Listed([told], "labels"))
+        found = replay_inputs([pair], topology.join, Watchers([topology.monitor], 1), never)
+        assert found.seen is not None
+        assert (found.seen[0].counts["rejected"], found.seen[0].counts["late"]) == (1, 0)
+        expected = expected or alerts_of(found)
+        assert alerts_of(found) == expected != []
+
+
+def split_by_site() -> Topology:
+    """A threshold for each site."""
+    from tests.core.helpers import topology  # noqa: PLC0415 - by the name of a parameter elsewhere
+
+    watched = {"name": "m", "split_by": ["site"], "threshold": {"max_mismatch_percent": 20, "window": 20}}
+    return topology(watched, join={"after": "10s"})
+
+
 def test_an_empty_batch_or_garbage_ends_nothing() -> None:
     """A batch of garbage alone tells no time, and is read at once."""
     sources, topology = history(1)
