@@ -55,7 +55,14 @@ def backtest(config: Config, history: History, question: Question, look: Look = 
     """Replay, and judge. `look` is told of the progress, and may end it: then the result is partial."""
     tried = [*variants(config), *_budgets(config, question)]
     targets = history.topology.target_count
-    settings = [derive(each.config, history.topology.source_count, targets).monitor for each in tried]
+    derived = [derive(each.config, history.topology.source_count, targets) for each in tried]
+    settings = [each.monitor for each in derived]
+    # One of them may want what the configuration itself does not.
+    with_scores = any(each.join.with_scores for each in derived)
+    if history.mode is Mode.FAITHFUL and with_scores and not history.join.with_scores:
+        raise ConfigError(
+            "backtest: a setting's loss needs scores, and workers of this configuration wrote none: use mode ideal"
+        )
     ledger = Ledger(config.monitors, question.normal_ms)
     processes = _processes(history, question)
     watchers = Watchers(settings, targets, ledger, processes=processes)
@@ -64,7 +71,9 @@ def backtest(config: Config, history: History, question: Question, look: Look = 
             found = replay_outcomes(history.outcomes, watchers, look)
         else:
             # One process joins and watches, or so many join and this one watches.
-            found = replay_inputs(history.pairs, history.join, watchers, look, processes=processes - 1)
+            found = replay_inputs(
+                history.pairs, replace(history.join, with_scores=with_scores), watchers, look, processes=processes - 1
+            )
     finally:
         watchers.close()
     return _judged(config, history, question, tried, found, ledger)

@@ -59,6 +59,24 @@ def test_a_sweep_tells_what_each_setting_raises() -> None:
     assert found.settings[0].per_month == pytest.approx(30 * 24 * 60 / 1999)
 
 
+def test_a_setting_may_want_scores_that_the_configuration_does_not() -> None:
+    """What it raises is what it raises alone."""
+    predictions, labels = story()
+    for number, (prediction, label) in enumerate(zip(predictions, labels, strict=True)):
+        prediction["score"] = 0.9 if number % 7 == 0 else 0.1
+        label["label"] = 1 if label["label"] == "yes" else 0
+        prediction["prediction"] = 0
+    fields = {"fields": {"time": "at", "score": "score"}}
+    watched: dict[str, Any] = {"name": "m", "detectors": [{"type": "page_hinkley", "threshold": 5}]}
+    changes = {"monitors.m.loss": "brier"}
+    several = settings(
+        predictions=fields, monitors=[watched], backtest={"alternatives": [{"name": "brier", "changes": changes}]}
+    )
+    alone = settings(predictions=fields, monitors=[watched | {"loss": "brier"}])
+    found = replayed(several, predictions, labels).settings[1]
+    assert list(found.lines) == list(replayed(alone, predictions, labels).settings[0].lines) != []
+
+
 def test_truth_scores_each_setting_beside_always_and_never() -> None:
     """One incident, and another that began before there was anything to see."""
     truth = [
