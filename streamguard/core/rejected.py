@@ -1,6 +1,10 @@
 """The rejected topic: records that cannot be used, as they came, with the reason in their headers."""
 
-from streamguard.core.records import Batch, Output, Stream
+from collections.abc import Mapping
+
+from streamguard.core.records import Batch, Headers, Output, Stream
+
+ERRORS = "__connect.errors."
 
 
 def rejected(batch: Batch, index: int, reason: str) -> Output:
@@ -13,7 +17,13 @@ def rejected(batch: Batch, index: int, reason: str) -> Output:
         "stage": "VALUE_CONVERTER",
         "exception.message": reason,
     }
+    return Output(
+        Stream.REJECTED, batch.keys[index], batch.values[index], headers=explained(batch.headers[index], about)
+    )
+
+
+def explained(headers: Headers, about: Mapping[str, str]) -> Headers:
+    """A record's headers, and what went wrong with it."""
     # A producer cannot write a header without a value; an empty one is the nearest.
-    headers = [(name, value or b"") for name, value in batch.headers[index]]
-    headers += [(f"__connect.errors.{name}", text.encode()) for name, text in about.items()]
-    return Output(Stream.REJECTED, batch.keys[index], batch.values[index], headers=tuple(headers))
+    own = [(name, value or b"") for name, value in headers]
+    return (*own, *((f"{ERRORS}{name}", text.encode()) for name, text in about.items()))

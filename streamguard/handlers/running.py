@@ -13,6 +13,7 @@ from streamguard.handlers.alert import read_alert
 from streamguard.handlers.sink import DeliveryError, Sink
 from streamguard.handlers.sinks.opening import open_sink
 from streamguard.handlers.subscriber import Handlers
+from streamguard.worker.signals import ended_by
 from streamguard.worker.telemetry import configure_logging
 
 _SAMPLE = "mismatch_drift-raised.json"
@@ -68,9 +69,5 @@ def _stopped_by_signals(handlers: Handlers) -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
         handlers.stop()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with ended_by(stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

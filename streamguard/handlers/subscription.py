@@ -12,13 +12,14 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
 from streamguard.config import Config
 from streamguard.config.handlers import HandlerBase
 from streamguard.core.records import Batch, TopicPartition
+from streamguard.core.rejected import explained
 from streamguard.errors import LogError, UnusableError
 from streamguard.handlers.alert import Alert, read_alert
 from streamguard.handlers.delivery import Deliveries
@@ -32,7 +33,6 @@ _log = structlog.get_logger("streamguard.handlers")
 _POLL_MS = 100
 _BACKOFF_MAX_S = 10.0
 _DONE_MAX = 1000
-_DEAD_LETTER_HEADER = "__connect.errors."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +57,6 @@ class _Ended:
     keys: Sequence[_Key]
     tried: Tried | None
     """None: it was told to leave it."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a handler has done since its start."""
-
-    delivered: int = 0
-    dead: int = 0
-    silenced: int = 0
-    latest: float = field(default=0.0)
-    """Seconds from when an alert was polled to its delivery, of the last."""
 
 
 class Subscription:
@@ -99,7 +88,6 @@ class Subscription:
         self._dead: list[Record] = []
         self._done: deque[_Key] = deque(maxlen=_DONE_MAX)
         """Delivered by this process, whatever became of the commit."""
-        self.counts = Counts()
 
     @property
     def group(self) -> str:
@@ -162,7 +150,9 @@ class Subscription:
         for partition in sorted(assigned):
             found = self._committed.get(partition)
             try:
-                restored = Deliveries(ends[partition]) if found is None else Deliveries.restored(*_pair(found))
+                restored = (
+                    Deliveries(ends[partition]) if found is None else Deliveries.restored(found.offset, found.metadata)
+                )
             except (ValueError, KeyError, TypeError) as error:
                 raise UnusableError(
                     f"group {self.group!r}, {partition.topic}-{partition.partition}: what is committed is not of a"
@@ -202,7 +192,6 @@ class Subscription:
         silence = silence_of(self._config.silences, alert)
         if silence is None:
             return True
-        self.counts.silenced += 1
         _log.info("alert_silenced", handler=self._handler.name, alert=alert.id, reason=silence.reason)
         return False
 
@@ -256,18 +245,14 @@ class Subscription:
                     self._settle(ended.keys, ended.tried)
 
     def _settle(self, keys: Sequence[_Key], tried: Tried) -> None:
-        now_s = time.monotonic()
         for key in keys:
             held = self._held.pop(key)
             self._partitions[key.partition].settle(key.offset)
             name, alert_id = self._handler.name, held.alert.id
             if tried.failure is None:
                 self._done.append(key)
-                self.counts.delivered += 1
-                self.counts.latest = now_s - held.since_s
                 _log.info("alert_delivered", handler=name, alert=alert_id, attempts=tried.attempts)
             else:
-                self.counts.dead += 1
                 self._dead.append(self._dead_letter(key, held.record, tried))
                 _log.error("alert_dead", handler=name, alert=alert_id, attempts=tried.attempts, reason=tried.failure)
 
@@ -280,8 +265,8 @@ class Subscription:
             "stage": "TASK_PUT",
             "exception.message": f"after {tried.attempts} tries: {tried.failure}",
         }
-        headers = [*record.headers, *((_DEAD_LETTER_HEADER + name, text.encode()) for name, text in about.items())]
-        return Record(self._config.dead_letters_topic, record.key, record.value, headers=tuple(headers))
+        headers = explained(record.headers, about)
+        return Record(self._config.dead_letters_topic, record.key, record.value, headers=headers)
 
     # How far it is.
 
@@ -301,7 +286,3 @@ class Subscription:
         dead, self._dead = self._dead, []
         session.commit(dead, moved)
         self._committed |= moved
-
-
-def _pair(found: Committed) -> tuple[int, str]:
-    return found.offset, found.metadata

@@ -53,7 +53,8 @@ def never(_: Progress) -> bool:
 
 def backtest(config: Config, history: History, question: Question, look: Look = never) -> Backtest:
     """Replay, and judge. `look` is told of the progress, and may end it: then the result is partial."""
-    tried = [*variants(config), *_budgets(config, question)]
+    tried = variants(config)
+    tried += _budgets(config, question, tried)
     targets = history.topology.target_count
     derived = [derive(each.config, history.topology.source_count, targets) for each in tried]
     settings = [each.monitor for each in derived]
@@ -156,15 +157,8 @@ def _counter(ledger: Ledger) -> Callable[[Incident, int, int], int]:
     """Outcomes of what an incident is about between two times, to within a bin of the report."""
 
     def count(incident: Incident, from_ms: int, to_ms: int) -> int:
-        wanted = incident.segment or {}
-        return round(
-            sum(
-                series.between(from_ms, to_ms)
-                for (monitor, _), series in ledger.series.items()
-                if incident.monitor in (None, monitor)
-                and all(series.segment.get(name, value) == value for name, value in wanted.items())
-            )
-        )
+        mine = (each for (name, _), each in ledger.series.items() if incident.concerns(name, each.segment))
+        return round(sum(series.between(from_ms, to_ms) for series in mine))
 
     return count
 
@@ -175,11 +169,11 @@ def _processes(history: History, question: Question) -> int:
     return (os.cpu_count() or 1) if history.size >= _LARGE[history.kind] else 1
 
 
-def _budgets(config: Config, question: Question) -> list[Variant]:
+def _budgets(config: Config, question: Question, tried: Sequence[Variant]) -> list[Variant]:
     """What to try so that a budget can be suggested."""
     if question.normal_ms is None or not any(monitor.budgeted for monitor in config.monitors):
         return []
-    known = {each.config.budget.false_alarms_per_month for each in variants(config) if set(each.changes) <= {_BUDGET}}
+    known = {each.config.budget.false_alarms_per_month for each in tried if set(each.changes) <= {_BUDGET}}
     return [
         Variant(
             f"budget {each:g}",

@@ -18,11 +18,11 @@ import numpy as np
 from streamguard.core.codec import Reader
 from streamguard.core.join import HeldFullError, Input, JoinSettings, JoinTask
 from streamguard.core.records import Batch, Fate, Output, Stream
+from streamguard.core.rejected import ERRORS
 from streamguard.core.waiting import NEVER
 from streamguard.errors import UnusableError
 from streamguard.replay.sources import DamagedFileError, Source
 
-_ERRORS = "__connect.errors."
 _SAMPLE_MAX = 20_000
 _PARTICULAR = re.compile(r"'[^']*'|[0-9]+(?:\.[0-9]+)?")
 # Of a batch that begins with garbage so many records are looked at first, then twice as many.
@@ -296,7 +296,7 @@ def _note_rejected(seen: Seen, outputs: Sequence[Output]) -> None:
     """Reasons that differ in a value alone are one."""
     for output in outputs:
         if output.stream is Stream.REJECTED:
-            about = {name.removeprefix(_ERRORS): (text or b"").decode() for name, text in output.headers}
+            about = {name.removeprefix(ERRORS): (text or b"").decode() for name, text in output.headers}
             reason = about["exception.message"]
             if seen.first_rejected is None:
                 seen.first_rejected = f"partition {about['partition']}, offset {about['offset']}: {reason}"

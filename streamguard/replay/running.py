@@ -1,6 +1,5 @@
 """`streamguard backtest`: progress while it runs, a summary at its end, and the report."""
 
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from streamguard.replay.result import Backtest
 from streamguard.replay.scoring import Score
 from streamguard.replay.topics import Range, opened
 from streamguard.replay.truth import load_truth
+from streamguard.worker.signals import ended_by
 from streamguard.worker.telemetry import configure_logging
 
 _LINE_S = 10.0
@@ -130,12 +130,8 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
             sys.stderr.write("ended at once: nothing was reported\n")
             raise KeyboardInterrupt(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with ended_by(note):
         yield lambda: count > 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

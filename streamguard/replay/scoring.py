@@ -149,10 +149,7 @@ def _is_in_time(alarm: Alarm, incident: Incident, grace_ms: int) -> bool:
     """Whether an alarm belongs to an incident."""
     if not incident.from_ms <= alarm.time_ms <= _until(incident, grace_ms):
         return False
-    if incident.monitor is not None and incident.monitor != alarm.monitor:
-        return False
-    named = incident.segment or {}
-    return all(alarm.segment.get(field, value) == value for field, value in named.items())
+    return incident.concerns(alarm.monitor, alarm.segment)
 
 
 def _until(incident: Incident, grace_ms: int) -> float:

@@ -58,6 +58,13 @@ class Incident:
     segment: Mapping[str, str | None] | None = None
     """What it is about, as far as it is named; None: any."""
 
+    def concerns(self, monitor: str, segment: Mapping[str, str | None]) -> bool:
+        """Whether a monitor's segment may be meant: it has no other value in any field that is named."""
+        named = self.segment or {}
+        return self.monitor in (None, monitor) and all(
+            segment.get(field, value) == value for field, value in named.items()
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:

@@ -3,7 +3,6 @@
 import gc
 import os
 import secrets
-import signal
 import socket
 import sys
 import time
@@ -21,6 +20,7 @@ from streamguard.core.records import Fate
 from streamguard.errors import StreamguardError
 from streamguard.logs.opening import open_log
 from streamguard.worker.endpoints import serving
+from streamguard.worker.signals import ended_by
 from streamguard.worker.status import Board
 from streamguard.worker.telemetry import configure_logging
 from streamguard.worker.watchdog import Limits, watched
@@ -108,12 +108,8 @@ def _stopped_by_signals(worker: Worker) -> Iterator[None]:
             os._exit(128 + number)
         worker.stop()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with ended_by(stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
