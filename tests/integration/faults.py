@@ -9,6 +9,7 @@ from random import Random
 from tests.integration.cluster import LOOK_S, Broker, Network
 from tests.integration.crew import Crew
 from tests.integration.proxy import ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT, Proxy
+from tests.stopping import stop
 
 # The defaults of log.session_timeout and log.transaction_timeout.
 SESSION_S = 15.0
@@ -65,7 +66,7 @@ class Scene:
         """SIGSTOP, and SIGCONT."""
         processes = [self.crew.running[name].popen for name in names]
         for process in processes:
-            process.send_signal(signal.SIGSTOP)
+            stop(process)
         self.crew.wait(seconds)
         for process in processes:
             process.send_signal(signal.SIGCONT)

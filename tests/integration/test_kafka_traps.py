@@ -31,6 +31,7 @@ from tests.integration.transactions import (
     proxied,
     wait_until,
 )
+from tests.stopping import stop
 
 __all__ = ["place", "proxied"]
 
@@ -284,7 +285,7 @@ class TestCallsThatBlock:
     def test_a_broker_that_hangs_is_given_up(self, place: Place) -> None:
         """Where a request gets no answer, its timeout ends the wait."""
         producer = self._begun(place)
-        place.process.send_signal(signal.SIGSTOP)
+        stop(place.process)
         try:
             began = time.monotonic()
             with pytest.raises(errors.KafkaError, match="Request timed out"):

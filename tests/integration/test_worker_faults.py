@@ -15,6 +15,7 @@ from tests.integration.broker import running
 from tests.integration.conftest import CLIENTS
 from tests.integration.jobs import Job, Process, check_same, counted, stream
 from tests.integration.traffic import lag
+from tests.stopping import stop
 
 pytestmark = pytest.mark.broker
 
@@ -135,7 +136,7 @@ def test_a_worker_that_hung_does_no_harm_when_it_wakes(job: Job, feed: Feed) -> 
     with job.worker(job.config(worker="a")) as a:
         feed.until(a, lambda: holds_all(a))
         feed.write(5)
-        a.popen.send_signal(signal.SIGSTOP)
+        stop(a.popen)
         feed.write(5)
         with job.worker(job.config(worker="b")) as b:
             feed.until(b, lambda: holds_all(b))
@@ -168,7 +169,7 @@ def test_a_second_signal_ends_it_at_once(client: str, tmp_path: Path) -> None:
         job.create()
         with job.worker(job.config()) as process:
             process.wait_until(lambda: process.has_work)
-            broker.send_signal(signal.SIGSTOP)
+            stop(broker)
             try:
                 process.popen.send_signal(signal.SIGTERM)
                 time.sleep(1)

@@ -23,6 +23,7 @@ from streamguard.config import Config, Http, parse
 from streamguard.worker.endpoints import PortError, serving
 from streamguard.worker.status import Board
 from streamguard.worker.watchdog import Limits
+from tests.stopping import stop
 from tests.worker.helpers import config, traffic, write
 
 COMMAND = [sys.executable, "-c", "from streamguard.cli import main; main()", "run"]
@@ -142,7 +143,7 @@ def test_a_stopped_worker_is_not_live(tmp_path: Path) -> None:
     settings = config(tmp_path, http={"port": 0})
     with running(saved(settings, tmp_path)) as served:
         until(lambda: served.get("/livez")[0] == 200)
-        served.process.send_signal(signal.SIGSTOP)
+        stop(served.process)
         with pytest.raises(TimeoutError), urlopen(f"http://127.0.0.1:{served.port}/livez", timeout=0.5):
             pass
         served.process.send_signal(signal.SIGCONT)
