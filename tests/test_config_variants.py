@@ -84,6 +84,7 @@ def test_alternatives_may_change_lists_and_fill_what_is_empty() -> None:
         ({"monitors.fr.aud.threshold.window": -1}, r"monitors\[0\].threshold.window: -1 is neither"),
         ({"monitors.fr.aud.detectors.1.delta": 1}, "'1' is no place of a list of 1, counted from 0"),
         ({"monitors.fr.aud.detectors.x": 1}, "'x' is no place of a list"),
+        ({"monitors.fr.aud.detectors.²": 1}, "'²' is no place of a list"),
         ({"monitors.fr.aud.severity.x": 1}, "severity is critical, and no section"),
         ({"log.group": "x"}, "'log.group' cannot be compared; paths begin with"),
         ({"budget": {}}, "'budget' cannot be compared"),
@@ -94,6 +95,19 @@ def test_a_change_that_cannot_be_says_why(changes: dict[str, Any], words: str) -
     """With the name of the alternative that it is in."""
     with pytest.raises(ConfigError, match=f"backtest, 'mine': .*{words}"):
         variants(config(alternatives=[{"name": "mine", "changes": changes}]))
+
+
+def test_a_monitor_may_be_named_like_a_setting_of_another() -> None:
+    """What follows the name decides which is meant."""
+    threshold = {"max_mismatch_percent": 10}
+    path = "monitors.m.threshold.{}"
+    monitors = [{"name": name, "threshold": threshold} for name in ("m", "m.threshold")]
+    changes = {path.format("max_mismatch_percent"): 20, path.format("severity"): "info"}
+    document = {"log": {"kind": "embedded", "path": "x.db"}, "join": {"after": "1h"}, "monitors": monitors}
+    _, found = variants(parse({**document, "backtest": {"alternatives": [{"name": "mine", "changes": changes}]}}))
+    one, other = found.config.monitors
+    assert one.threshold is not None
+    assert (one.threshold.max_mismatch_percent, other.severity) == (20, "info")
 
 
 def test_the_same_twice_is_refused() -> None:
@@ -107,6 +121,8 @@ def test_the_same_twice_is_refused() -> None:
     ("backtest", "words"),
     [
         ({"sweep": {PERCENT: []}}, "needs at least one value"),
+        ({"sweep": {PERCENT: [2**64]}}, "whole numbers of 64 bits at most"),
+        ({"alternatives": [{"name": "a", "changes": {PERCENT: {"x": -(2**70)}}}]}, "whole numbers of 64 bits at most"),
         ({"sweep": {PERCENT: list(range(1, 50)), BUDGET: list(range(1, 10))}}, "more than 200 settings, but makes 441"),
         ({"alternatives": [{"name": "a", "changes": {}}]}, "changes"),
         (

@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
+import orjson
 from pydantic import Field as Setting
 
 from streamguard.config.base import Problem, Section
 from streamguard.config.types import Field, Text
 
 SETTINGS_MAX = 200
+_UNWRITTEN = "must be JSON, with whole numbers of 64 bits at most: reports hold it"
 BASE = "as configured"
 """The name of the setting that is the configuration itself."""
 
@@ -49,6 +51,7 @@ class Backtest(Section):
     `labels.fields.time`."""
 
     def problems(self) -> Iterable[Problem]:
+        yield from self._unwritten()
         for path, values in self.sweep.items():
             if not values:
                 yield ("sweep", path), "needs at least one value"
@@ -64,3 +67,20 @@ class Backtest(Section):
         count += combinations if self.sweep else 0
         if count > SETTINGS_MAX:
             yield ("sweep",), f"must not make more than {SETTINGS_MAX} settings, but makes {count:,}"
+
+    def _unwritten(self) -> Iterable[Problem]:
+        for path, values in self.sweep.items():
+            if not all(map(_is_written, values)):
+                yield ("sweep", path), _UNWRITTEN
+        for index, each in enumerate(self.alternatives):
+            for path, value in each.changes.items():
+                if not _is_written(value):
+                    yield ("alternatives", index, "changes", path), _UNWRITTEN
+
+
+def _is_written(value: Any) -> bool:
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True

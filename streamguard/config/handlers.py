@@ -2,36 +2,16 @@
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
+from pydantic import AfterValidator, SecretStr, ValidationInfo, field_serializer, field_validator
 from pydantic import Field as Setting
-from pydantic import SecretStr, field_serializer, field_validator
 
 from streamguard.config.base import Problem, Section
-from streamguard.config.secrets import HIDDEN, read_secret
-from streamguard.config.types import Count, Duration, FileName, Port, Text
+from streamguard.config.delivering import HandlerBase, Match, Texts
+from streamguard.config.endpoints import CaFile, HeaderName, has_userinfo, headers_of, http_url, is_loopback, open_url
+from streamguard.config.secrets import HIDDEN, Secret, SecretFile, read_secret
+from streamguard.config.types import Count, Duration, Port, Text
 from streamguard.core.detectors.settings import Moment
-
-Texts = tuple[Text, ...]
-
-
-class Match(Section):
-    """Which alerts; of each field any of the values listed. Nothing listed: any."""
-
-    kind: Texts = ()
-    """Kinds, such as mismatch_drift, label_starvation, no_data."""
-    status: tuple[Literal["raised", "updated", "resolved"], ...] = ()
-    """raised, updated, resolved."""
-    severity: tuple[Literal["critical", "warning", "info"], ...] = ()
-    """critical, warning, info."""
-    direction: tuple[Literal["worse", "better", "unknown"], ...] = ()
-    """worse, better, unknown."""
-    monitor: Texts = ()
-    """Names of monitors."""
-    model: Texts = ()
-    """Names of models."""
-    version: Texts = ()
-    """Versions of models."""
 
 
 class Silence(Section):
@@ -51,79 +31,33 @@ class Silence(Section):
             yield ("to",), "must be later than from"
 
 
-class Retry(Section):
-    """How often an alert is tried again that could not be delivered."""
+class _Remote(HandlerBase):
+    """A handler that calls another machine."""
 
-    first_ms: Duration = Setting(default=1_000, alias="first", gt=0)
-    """Wait before the second try; each further wait is twice as long, with some jitter. Default 1s."""
-    most_ms: Duration = Setting(default=60_000, alias="most", gt=0)
-    """Longest wait between two tries. Default 1m."""
-    deadline_ms: Duration = Setting(default=3_600_000, alias="deadline", gt=0)
-    """How long after the first try the last may begin; then the alert goes to the topic of dead letters, with the
-    reason. Default 1h."""
+    ca_file: CaFile | None = None
+    """PEM file of the authorities to trust, and no others, for a server whose certificate is of a private one; read
+    once, at start. Null: those of the system."""
 
-
-class Grouping(Section):
-    """Alerts that come together are told together."""
-
-    wait_ms: Duration = Setting(default=30_000, alias="wait", gt=0)
-    """How long after the first alert others are waited for. Default 30s."""
-    most: Count = 100
-    """Most alerts that are told at once. Default 100."""
+    def _unused_authorities(self, url: str) -> Iterable[Problem]:
+        if self.ca_file is not None and not url.lower().startswith("https:"):
+            yield ("ca_file",), f"(handler {self.name!r}) is set, but url does not encrypt; did you mean https?"
 
 
-class Rate(Section):
-    """How often a handler may deliver; what is more waits, and is not lost."""
-
-    most: Count
-    """So many deliveries."""
-    per_ms: Duration = Setting(default=60_000, alias="per", gt=0)
-    """In so long. Default 1m."""
-
-
-class HandlerBase(Section):
-    """What all handlers share."""
-
-    name: Text
-    """Name of the handler, unique: its consumer group is streamguard's and this."""
-    match: Match = Match()
-    """Which alerts it is told of. Default: all."""
-    retry: Retry = Retry()
-    """How often it tries again."""
-    timeout_ms: Duration = Setting(default=10_000, alias="timeout", gt=0)
-    """How long one try may take. Default 10s."""
-    concurrency: Count = Setting(default=4, le=64)
-    """Of how many episodes it delivers alerts at the same time; those of one episode in their order. Default 4."""
-    group: Grouping | None = None
-    """Deliver several alerts together. Null: each by itself."""
-    rate: Rate | None = None
-    """How often it may deliver. Null: as often as there is something."""
-    start: Literal["latest", "earliest"] = Setting(default="latest")
-    """Where a handler begins that has never run: with alerts from now on, or with all that the topic holds. Default
-    latest."""
-
-
-def _http(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be an http or https URL, such as https://example.com/hook")
-    return url
-
-
-class _Url(HandlerBase):
+class _Url(_Remote):
     """A handler that calls a URL, which may be a secret."""
 
-    url_file: FileName | None = None
+    url_file: SecretFile | None = None
     """File that holds the URL, where it is a secret; read once, at start."""
-    url: SecretStr | None = Setting(default=None, validate_default=True)
-    """The URL: http or https. Redirects are not followed."""
+    url: Secret | None = Setting(default=None, validate_default=True)
+    """The URL: http or https; it is never shown, so it may hold a user name and a password. Redirects are not
+    followed."""
 
     _read_url = field_validator("url")(read_secret)
 
     @field_validator("url")
     @classmethod
     def _is_http(cls, value: SecretStr | None) -> SecretStr | None:
-        return None if value is None else SecretStr(_http(value.get_secret_value()))
+        return None if value is None else SecretStr(http_url(value.get_secret_value()))
 
     @field_serializer("url")
     def _hide_url(self, value: SecretStr | None) -> str | None:
@@ -132,23 +66,73 @@ class _Url(HandlerBase):
     def problems(self) -> Iterable[Problem]:
         if self.url is None:
             yield ("url",), f"(handler {self.name!r}) is missing: set it, url_file, or the variable that wins over it"
+        else:
+            yield from self._unused_authorities(self.url.get_secret_value())
 
 
-class WebhookHandler(_Url):
-    """Posts each alert as a CloudEvent."""
+class _Signed(_Url):
+    """A handler that posts to a URL of the user's own."""
 
-    type: Literal["webhook"]
-    """`webhook`: CloudEvents over HTTP, structured; several as a batch."""
-    secret_file: FileName | None = None
+    secret_file: SecretFile | None = None
     """File that holds the key of the signature."""
-    secret: SecretStr | None = Setting(default=None, validate_default=True)
+    secret: Secret | None = Setting(default=None, validate_default=True)
     """Key by which the body is signed: X-Streamguard-Signature is `sha256=` and the HMAC in hexadecimal."""
+    header_files: dict[HeaderName, SecretFile] = Setting(default_factory=dict)
+    """Further headers whose values are in files: of each name the file; read once, at start."""
+    headers: dict[HeaderName, Secret] = Setting(default_factory=dict, validate_default=True)
+    """Further headers, such as Authorization; their values are never shown."""
 
     _read_secret = field_validator("secret")(read_secret)
+
+    @field_validator("headers")
+    @classmethod
+    def _read_headers(cls, value: dict[str, SecretStr], info: ValidationInfo) -> dict[str, SecretStr]:
+        return headers_of(value, info.data.get("header_files", {}))
+
+    def problems(self) -> Iterable[Problem]:
+        yield from super().problems()
+        has_login = self.url is not None and has_userinfo(self.url.get_secret_value())
+        if has_login and "authorization" in map(str.lower, self.headers):
+            yield ("headers",), f"(handler {self.name!r}) has Authorization, and url has a user name; keep one"
 
     @field_serializer("secret")
     def _hide_secret(self, value: SecretStr | None) -> str | None:
         return None if value is None or self.secret_file else HIDDEN
+
+    @field_serializer("headers")
+    def _hide_headers(self, value: dict[str, SecretStr]) -> dict[str, str]:
+        return {name: HIDDEN for name in value if name not in self.header_files}
+
+
+class WebhookHandler(_Signed):
+    """Posts each alert as a CloudEvent."""
+
+    type: Literal["webhook"]
+    """`webhook`: CloudEvents over HTTP, structured; several as a batch."""
+
+
+class RetrainHandler(_Signed):
+    """Starts a retraining."""
+
+    type: Literal["retrain"]
+    """`retrain`: a program or a URL, at most once for an episode; what comes of it is an update of the episode."""
+    command: Texts = ()
+    """The program and its arguments, without a shell; set this, or url."""
+    min_interval_ms: Duration = Setting(default=86_400_000, alias="min_interval")
+    """Shortest time between the starts of two runs, by the clock; what would start one sooner is skipped. Default 1d.
+    """
+    timeout_ms: Duration = Setting(default=21_600_000, alias="timeout", gt=0)
+    """How long the program may run; then it is ended. A URL must answer within a minute in any case. Default 6h."""
+    concurrency: Count = Setting(default=1, le=1)
+    """One run at a time."""
+
+    def problems(self) -> Iterable[Problem]:
+        if bool(self.command) == (self.url is not None):
+            yield ("command",), f"(handler {self.name!r}) and url are two ways to start a retraining: set one of them"
+        elif self.url is not None:
+            yield from super().problems()
+        if self.group is not None:
+            yield ("group",), f"(handler {self.name!r}) is set, but a retraining is of one episode: leave it out"
 
 
 class SlackHandler(_Url):
@@ -158,20 +142,22 @@ class SlackHandler(_Url):
     """`slack`: an incoming webhook of Slack, or of what is compatible (Mattermost, Rocket.Chat)."""
 
 
-class PagerDutyHandler(HandlerBase):
+class PagerDutyHandler(_Remote):
     """Calls who is on duty, and calls off."""
 
     type: Literal["pagerduty"]
     """`pagerduty`: Events API v2; the episode is the deduplication key, and its end resolves it."""
-    url: Annotated[Text, Setting(json_schema_extra={"format": "uri"})] = "https://events.pagerduty.com/v2/enqueue"
-    """Where events are posted. Default: PagerDuty's."""
-    routing_key_file: FileName | None = None
+    url: Annotated[Text, AfterValidator(open_url), Setting(json_schema_extra={"format": "uri"})] = (
+        "https://events.pagerduty.com/v2/enqueue"
+    )
+    """Where events are posted; notices, which nothing resolves, go to `change/enqueue` beside it. It is shown, so it
+    may hold no password. Default: PagerDuty's."""
+    routing_key_file: SecretFile | None = None
     """File that holds the integration key."""
-    routing_key: SecretStr | None = Setting(default=None, validate_default=True)
+    routing_key: Secret | None = Setting(default=None, validate_default=True)
     """Integration key of the service."""
 
     _read_key = field_validator("routing_key")(read_secret)
-    _is_http = field_validator("url")(_http)
 
     @field_serializer("routing_key")
     def _hide_key(self, value: SecretStr | None) -> str | None:
@@ -180,6 +166,7 @@ class PagerDutyHandler(HandlerBase):
     def problems(self) -> Iterable[Problem]:
         if self.routing_key is None:
             yield ("routing_key",), f"(handler {self.name!r}) is missing: set it, or routing_key_file"
+        yield from self._unused_authorities(self.url)
 
 
 class AlertmanagerHandler(_Url):
@@ -188,10 +175,11 @@ class AlertmanagerHandler(_Url):
     type: Literal["alertmanager"]
     """`alertmanager`: API v2; `url` is its root, such as http://alertmanager:9093."""
     lasts_ms: Duration = Setting(default=86_400_000, alias="lasts", gt=0)
-    """How long Alertmanager takes an alert for firing that is neither updated nor resolved. Default 1d."""
+    """How long Alertmanager takes an alert for firing that is neither updated nor resolved; one that never will be, at
+    most an hour. Default 1d."""
 
 
-class EmailHandler(HandlerBase):
+class EmailHandler(_Remote):
     """Sends mail."""
 
     type: Literal["email"]
@@ -203,10 +191,10 @@ class EmailHandler(HandlerBase):
     tls: Literal["none", "starttls", "tls"] = "starttls"
     """starttls: encrypted after the greeting; tls: from the start; none: not at all. Default starttls."""
     username: Text | None = None
-    """Name to log in with. Null: no login."""
-    password_file: FileName | None = None
+    """Name to log in with; needs encryption, unless the server is on this machine. Null: no login."""
+    password_file: SecretFile | None = None
     """File that holds the password."""
-    password: SecretStr | None = Setting(default=None, validate_default=True)
+    password: Secret | None = Setting(default=None, validate_default=True)
     """The password."""
     sender: Text
     """Address that mail comes from."""
@@ -230,6 +218,13 @@ class EmailHandler(HandlerBase):
     def problems(self) -> Iterable[Problem]:
         if (self.username is None) != (self.password is None):
             yield ("username",), f"(handler {self.name!r}) and password belong together: set both, or neither"
+        if self.tls != "none":
+            return
+        if self.username is not None and not is_loopback(self.host):
+            words = f"is none, and the password would go to {self.host!r} in clear text: set starttls or tls"
+            yield ("tls",), f"(handler {self.name!r}) {words}, or leave out username and password"
+        if self.ca_file is not None:
+            yield ("ca_file",), f"(handler {self.name!r}) is set, but tls is none; did you mean starttls?"
 
 
 class CommandHandler(HandlerBase):
@@ -254,6 +249,7 @@ class FileHandler(HandlerBase):
 
 Handler = Annotated[
     WebhookHandler
+    | RetrainHandler
     | SlackHandler
     | PagerDutyHandler
     | AlertmanagerHandler

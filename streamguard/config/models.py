@@ -199,7 +199,7 @@ class Config(Section):
 
     def _topic_problems(self) -> Iterable[Problem]:
         seen: dict[str, str] = {}
-        for role, topic in self.topics.items():
+        for role, topic in {**self.topics, "dead_letters": self.dead_letters_topic}.items():
             if not is_topic_name(topic):
                 yield (
                     (role, "topic"),

@@ -93,8 +93,9 @@ def _put(document: dict[str, Any], path: str, value: Any, where: str) -> None:
     node: Any = document[section]
     if section == "monitors":
         names = [each["name"] for each in node]
-        # A name may hold dots: the longest that fits is meant.
-        name = max((each for each in names if rest.startswith(f"{each}.")), key=len, default=None)
+        # A name may hold dots: the longest is meant that a setting of monitors follows.
+        fitting = [each for each in names if rest.startswith(f"{each}.")]
+        name = max(fitting, key=lambda each: (rest[len(each) + 1 :].split(".")[0] in node[0], len(each)), default=None)
         if name is None:
             raise ConfigError(f"{where}: {path!r} names no monitor; there is {', '.join(map(repr, names))}")
         node, rest = node[names.index(name)], rest[len(name) + 1 :]
@@ -111,7 +112,7 @@ def _put(document: dict[str, Any], path: str, value: Any, where: str) -> None:
 def _inner(node: Any, part: str, path: str, where: str) -> Any:
     """What is under a name, or at a place of a list; a section that is null becomes one."""
     if isinstance(node, list):
-        if not part.isdigit() or int(part) >= len(node):
+        if not (part.isascii() and part.isdigit()) or int(part) >= len(node):
             raise ConfigError(f"{where}: {path!r}: {part!r} is no place of a list of {len(node)}, counted from 0")
         return node[int(part)]
     if node.get(part) is None:

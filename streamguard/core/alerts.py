@@ -84,6 +84,8 @@ class Alert:
     duration_ms: int | None = None
     resolution: str | None = None
     source: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    retraining: dict[str, Any] | None = None
+    """Of kind retraining, which a handler writes: what was run, and what came of it."""
 
     @property
     def id(self) -> str:
@@ -120,6 +122,8 @@ class Alert:
             "duration_s": None if self.duration_ms is None else self.duration_ms / 1000,
             "source": self.source,
         }
+        if self.retraining is not None:
+            fields["retraining"] = self.retraining
         return orjson.dumps(fields)
 
     def output(self, source: str, *, is_structured: bool = False) -> Output:

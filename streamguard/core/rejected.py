@@ -27,3 +27,9 @@ def explained(headers: Headers, about: Mapping[str, str]) -> Headers:
     # A producer cannot write a header without a value; an empty one is the nearest.
     own = [(name, value or b"") for name, value in headers]
     return (*own, *((f"{ERRORS}{name}", text.encode()) for name, text in about.items()))
+
+
+def reason(output: Output) -> tuple[str, str]:
+    """Of a record that was rejected: where it came from, and why it is here."""
+    about = {name.removeprefix(ERRORS): (text or b"").decode() for name, text in output.headers}
+    return f"partition {about['partition']}, offset {about['offset']}", about["exception.message"]

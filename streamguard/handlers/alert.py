@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import Field as Setting
 
 from streamguard.core.alerts import alert_data
 
 _FIELDS = ("id", "episode", "status", "kind", "severity", "monitor", "model", "version", "direction")
+_RAISED_ONLY = {"segments_full"}
+
+RETRAINING = "retraining"
+"""The kind of what a retrain handler writes; its own episode ends with another alert."""
+_WHERE_CHARS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,13 @@ class Alert:
     """The JSON as it was published."""
 
     @property
+    def is_notice(self) -> bool:
+        """Whether it is over with being raised, so that nothing will ever resolve it: an improvement, for example."""
+        if self.kind == RETRAINING:
+            return True
+        return self.status == "raised" and (self.direction == "better" or self.kind in _RAISED_ONLY)
+
+    @property
     def look_first(self) -> tuple[str, ...]:
         """What to look at first, in words."""
         return tuple(self.data["look_first"])
@@ -52,18 +67,87 @@ class Alert:
         return f"{self.kind} {self.status}: {where}{f', {rates}' if rates else ''}"
 
 
+def _utc(text: str) -> datetime:
+    """Raises `ValueError`, without the text, since anybody may have written it."""
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("must be a time such as 2026-01-31T23:59:59.999Z")
+
+
+def _moment(text: str) -> str:
+    _utc(text)
+    return text
+
+
+_Moment = Annotated[str, AfterValidator(_moment)]
+
+
+class _Published(BaseModel):
+    """The fields of an alert that ours read, each of its type; what a later release adds is passed over."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
+
+
+class _Level(_Published):
+    rate: float
+    interval: Annotated[list[float], Setting(min_length=2, max_length=2)] | None
+    count: int
+    limit: float | None = None
+
+
+class _Check(_Published):
+    type: str
+
+
+class _Alert(_Published):
+    id: str
+    episode: str
+    status: str
+    kind: str
+    severity: str
+    monitor: str
+    model: str | None
+    version: str | None
+    segment: dict[str, str | None]
+    check: _Check
+    guarantee: str | None
+    event_time: _Moment
+    onset: _Moment | None
+    direction: str
+    before: _Level | None
+    after: _Level | None
+    examples: list[str]
+    look_first: list[str]
+    absorbed: int
+    resolution: str | None
+    duration_s: float | None
+
+
 def read_alert(value: bytes | None) -> Alert:
-    """From the alerts topic; raises `ValueError` for what is no alert."""
+    """From the alerts topic; raises `ValueError` for what is no alert, or has a field of another type than it has."""
     try:
         data = alert_data(value)
-        onset = data["onset"]
-        return Alert(
-            **{name: data[name] for name in _FIELDS},
-            segment=data["segment"],
-            event_time=datetime.fromisoformat(data["event_time"]),
-            onset=None if onset is None else datetime.fromisoformat(onset),
-            data=data,
-            value=value or b"",
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"not an alert: {type(error).__name__} {error}") from None
+        _Alert.model_validate(data)
+    except ValidationError as error:
+        raise ValueError(f"not an alert: {_words(error)}") from None
+    except ValueError as error:
+        raise ValueError(f"not an alert: {error}") from None
+    return Alert(
+        **{name: data[name] for name in _FIELDS},
+        segment=data["segment"],
+        event_time=_utc(data["event_time"]),
+        onset=None if data["onset"] is None else _utc(data["onset"]),
+        data=data,
+        value=value or b"",
+    )
+
+
+def _words(error: ValidationError) -> str:
+    """The first problem, without what stands there."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, problem["loc"]))[:_WHERE_CHARS]
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}"

@@ -7,8 +7,10 @@ latest alerts as well, so that one which stands on the topic a second time, as a
 not delivered twice either. What was delivered when its process was killed, before the commit, is: nobody could know.
 """
 
+import re
 from collections import deque
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 import orjson
 
@@ -16,7 +18,7 @@ _VERSION = 1
 # Commit metadata may hold 4,096 bytes: 200 IDs take 2,600 of them, and an offset at most nine.
 _LATEST = 200
 _BEYOND_MAX = 120
-_ID_CHARS = 10
+_MARK = re.compile("[0-9a-f]{10}")
 _WAITING_MAX = 1000
 
 
@@ -73,7 +75,7 @@ class Deliveries:
     def add(self, offset: int, episode: str, alert_id: str, *, is_wanted: bool) -> bool:
         """Take the next alert; returns whether it is to be delivered."""
         self.position = offset + 1
-        is_repeated = alert_id[:_ID_CHARS] in self._latest or any(
+        is_repeated = _mark(alert_id) in self._latest or any(
             each.alert_id == alert_id for each in self._waiting.values()
         )
         if offset in self._beyond or is_repeated or not is_wanted:
@@ -112,7 +114,7 @@ class Deliveries:
         entry = self._waiting.pop(offset)
         self._busy.discard(entry.episode)
         self._beyond.add(offset)
-        self._latest.append(entry.alert_id[:_ID_CHARS])
+        self._latest.append(_mark(entry.alert_id))
         self._prune()
 
     @property
@@ -123,3 +125,9 @@ class Deliveries:
     def _prune(self) -> None:
         offset = self.committed
         self._beyond = {each for each in self._beyond if each > offset}
+
+
+def _mark(alert_id: str) -> str:
+    """Ten hexadecimal digits by which an ID is known again: its first, or where it is none of ours, of a hash."""
+    found = _MARK.match(alert_id)
+    return found[0] if found else blake2b(alert_id.encode(), digest_size=5).hexdigest()

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from streamguard.config.handlers import Match, Silence
+from streamguard.config.delivering import Match
+from streamguard.config.handlers import Silence
 from streamguard.handlers.alert import Alert
 
 

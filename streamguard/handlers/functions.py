@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streamguard.config.handlers import HandlerBase, Match
+from streamguard.config.delivering import HandlerBase, Match
 from streamguard.errors import ConfigError
 from streamguard.handlers.alert import Alert
 from streamguard.handlers.sink import DeliveryError, TemporaryError

@@ -8,10 +8,13 @@ from typing import Any
 import structlog
 
 from streamguard.config import Config, load, parse
-from streamguard.config.handlers import HandlerBase
+from streamguard.config.delivering import HandlerBase
+from streamguard.config.handlers import RetrainHandler
 from streamguard.errors import ConfigError, LogError, StreamguardError
 from streamguard.handlers.functions import AlertHandler, FunctionSink, registered
+from streamguard.handlers.journal import Journal
 from streamguard.handlers.sink import Sink
+from streamguard.handlers.sinks.retrain import RetrainSink
 from streamguard.handlers.subscription import Subscription
 from streamguard.logs.interface import TopicInfo
 from streamguard.logs.opening import open_log
@@ -94,8 +97,12 @@ class Handlers:
 
     def _one(self, settings: HandlerBase, sink: Sink) -> None:
         log = open_log(self._config.log)
+        journal = None
+        if isinstance(settings, RetrainHandler) and isinstance(sink, RetrainSink):
+            journal = Journal(self._config, settings, sink)
+        worker = f"{self._worker}-{settings.name}"
         try:
-            Subscription(self._config, settings, sink, log, f"{self._worker}-{settings.name}", self._stopping).run()
+            Subscription(self._config, settings, sink, log, worker, self._stopping, journal).run()
         except StreamguardError as error:
             _log.error("handler_failed", handler=settings.name, reason=str(error))
             self._failures.append(error)
@@ -108,9 +115,12 @@ class Handlers:
         log = open_log(self._config.log)
         try:
             found = log.topics([self._config.alerts.topic, self._config.dead_letters_topic])
-            if self._config.alerts.topic not in found:
+            alerts = found.get(self._config.alerts.topic)
+            if alerts is None:
                 raise LogError(f"no topic {self._config.alerts.topic!r} yet: a worker creates it when it first runs")
             if self._config.dead_letters_topic not in found:
-                log.create(TopicInfo(self._config.dead_letters_topic, 1, retention_ms=None))
+                # What is wrong stands beside the alert, which may be as large as its own topic allows.
+                largest = None if alerts.max_record_bytes is None else 2 * alerts.max_record_bytes
+                log.create(TopicInfo(self._config.dead_letters_topic, 1, max_record_bytes=largest))
         finally:
             log.close()

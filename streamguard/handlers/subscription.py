@@ -17,13 +17,15 @@ from dataclasses import dataclass
 import structlog
 
 from streamguard.config import Config
-from streamguard.config.handlers import HandlerBase
+from streamguard.config.delivering import HandlerBase
+from streamguard.core.alerts import Alert as Told
 from streamguard.core.records import Batch, TopicPartition
 from streamguard.core.rejected import explained
 from streamguard.errors import LogError, UnusableError
 from streamguard.handlers.alert import Alert, read_alert
 from streamguard.handlers.delivery import Deliveries
 from streamguard.handlers.filters import matches, silence_of
+from streamguard.handlers.journal import Journal
 from streamguard.handlers.sink import Sink
 from streamguard.handlers.trying import Gate, StoppedError, Tried, deliver
 from streamguard.logs.interface import Committed, Log, Record, Session
@@ -55,6 +57,7 @@ class _Ended:
     """What a thread says."""
 
     keys: Sequence[_Key]
+    alerts: Sequence[Alert]
     tried: Tried | None
     """None: it was told to leave it."""
 
@@ -70,6 +73,7 @@ class Subscription:
         log: Log,
         worker: str,
         stopping: threading.Event,
+        journal: Journal | None = None,
     ) -> None:
         self._config = config
         self._handler = handler
@@ -77,6 +81,7 @@ class Subscription:
         self._log = log
         self._worker = worker
         self._stopping = stopping
+        self._journal = journal
         self._gate = Gate(handler.rate)
         self._leaving = threading.Event()
         """Set: threads are to leave what they have not delivered."""
@@ -86,6 +91,8 @@ class Subscription:
         self._under_way = 0
         self._committed: dict[TopicPartition, Committed] = {}
         self._dead: list[Record] = []
+        self._noted: list[Told] = []
+        """What the journal has to say of alerts that start nothing."""
         self._done: deque[_Key] = deque(maxlen=_DONE_MAX)
         """Delivered by this process, whatever became of the commit."""
 
@@ -110,6 +117,8 @@ class Subscription:
                     self._stopping.wait(min(float(2 ** min(failures, 10)) / 2, _BACKOFF_MAX_S))
                 else:
                     failures = 0
+                finally:
+                    self._cancel()
         self._sink.close()
 
     def _serve(self, threads: ThreadPoolExecutor) -> None:
@@ -118,6 +127,7 @@ class Subscription:
         try:
             while not self._stopping.is_set():
                 self._turn(session, threads)
+            self._cancel()
             self._leave()
             self._commit(session)
         finally:
@@ -134,7 +144,7 @@ class Subscription:
         for batch in poll.batches:
             self._take(batch)
         self._take_back(block=False)
-        self._dispatch(threads)
+        self._dispatch(session, threads)
         self._hold_back(session)
         self._commit(session)
 
@@ -144,6 +154,9 @@ class Subscription:
         self._partitions.clear()
         self._held.clear()
         self._dead.clear()
+        self._noted.clear()
+        if self._journal is not None:
+            self._journal.restore(self._log)
         self._committed = dict(session.committed(assigned))
         fresh = assigned - self._committed.keys()
         ends = session.ends(fresh) if fresh and self._handler.start == "latest" else session.starts(fresh)
@@ -163,11 +176,20 @@ class Subscription:
         _log.info("partitions_assigned", handler=self._handler.name, partitions=len(assigned))
 
     def _leave(self) -> None:
-        """Let every try under way come to its end, and begin no other: what was delivered then is known."""
+        """Let every try under way come to its end, and begin no other: what was delivered then is known.
+
+        A run that a journal knows of goes on for as long as it takes, unless the handler is to stop.
+        """
+        if self._journal is not None and not self._stopping.is_set():
+            return
         self._leaving.set()
         while self._under_way:
             self._take_back(block=True)
         self._leaving.clear()
+
+    def _cancel(self) -> None:
+        if self._journal is not None and self._stopping.is_set():
+            self._journal.cancel()
 
     def _take(self, batch: Batch) -> None:
         deliveries = self._partitions[batch.source]
@@ -187,7 +209,7 @@ class Subscription:
         deliveries.skip(batch.next_offset)
 
     def _wants(self, alert: Alert) -> bool:
-        if not matches(self._handler.match, alert):
+        if not matches(self._handler.match, alert) or (self._journal is not None and not self._journal.wants(alert)):
             return False
         silence = silence_of(self._config.silences, alert)
         if silence is None:
@@ -197,7 +219,7 @@ class Subscription:
 
     # To the threads, and back.
 
-    def _dispatch(self, threads: ThreadPoolExecutor) -> None:
+    def _dispatch(self, session: Session, threads: ThreadPoolExecutor) -> None:
         group = self._handler.group
         room = (1 if group is not None else self._handler.concurrency) - self._under_way
         for partition, deliveries in self._partitions.items():
@@ -216,7 +238,22 @@ class Subscription:
                 room -= 1
                 for offset in part:
                     deliveries.begin(offset)
-                self._start(threads, [_Key(partition, offset) for offset in part])
+                keys = [_Key(partition, offset) for offset in part]
+                if self._journal is None or self._may_begin(session, self._journal, keys[0]):
+                    self._start(threads, keys)
+
+    def _may_begin(self, session: Session, journal: Journal, key: _Key) -> bool:
+        """Whether a run may begin, of which the topic knows then; one that may not is settled."""
+        told, may_begin = journal.begin(self._held[key].alert)
+        if not may_begin:
+            self._noted += told
+            del self._held[key]
+            self._partitions[key.partition].settle(key.offset)
+        elif told:
+            # With the offset as it is: only so is it certain that the group still counts on this session.
+            session.commit(journal.records(told), {key.partition: self._here(key.partition)})
+            journal.written(told)
+        return may_begin
 
     def _start(self, threads: ThreadPoolExecutor, keys: Sequence[_Key]) -> None:
         alerts = [self._held[key].alert for key in keys]
@@ -229,7 +266,7 @@ class Subscription:
             except StoppedError:
                 pass
             finally:
-                self._ended.put(_Ended(keys, tried))
+                self._ended.put(_Ended(keys, alerts, tried))
 
         threads.submit(work)
 
@@ -239,10 +276,14 @@ class Subscription:
                 ended = self._ended.get(block=block)
                 self._under_way -= 1
                 block = False
-                if ended.tried is None:
-                    self._partitions[ended.keys[0].partition].leave([key.offset for key in ended.keys])
-                else:
-                    self._settle(ended.keys, ended.tried)
+                if ended.tried is not None and self._journal is not None:
+                    self._journal.end(ended.alerts[0], ended.tried)
+                # Of a run that goes on while partitions are given away and come back, the alert may be another's now.
+                keys = [key for key in ended.keys if key in self._held]
+                if ended.tried is not None:
+                    self._settle(keys, ended.tried)
+                elif keys:
+                    self._partitions[keys[0].partition].leave([key.offset for key in keys])
 
     def _settle(self, keys: Sequence[_Key], tried: Tried) -> None:
         for key in keys:
@@ -252,6 +293,8 @@ class Subscription:
             if tried.failure is None:
                 self._done.append(key)
                 _log.info("alert_delivered", handler=name, alert=alert_id, attempts=tried.attempts)
+            elif self._journal is not None:
+                _log.error("retraining_failed", handler=name, alert=alert_id, reason=tried.failure)
             else:
                 self._dead.append(self._dead_letter(key, held.record, tried))
                 _log.error("alert_dead", handler=name, alert=alert_id, attempts=tried.attempts, reason=tried.failure)
@@ -276,13 +319,20 @@ class Subscription:
         session.resume(self._partitions.keys() - full)
 
     def _commit(self, session: Session) -> None:
-        offsets = {
-            partition: Committed(deliveries.committed, deliveries.note())
-            for partition, deliveries in self._partitions.items()
-        }
+        offsets = {partition: self._here(partition) for partition in self._partitions}
         moved = {partition: each for partition, each in offsets.items() if self._committed.get(partition) != each}
-        if not moved:
+        told = [*(self._journal.unwritten() if self._journal is not None else []), *self._noted]
+        if not moved and not told:
             return
-        dead, self._dead = self._dead, []
-        session.commit(dead, moved)
+        records, self._dead = self._dead, []
+        if self._journal is not None:
+            records += self._journal.records(told)
+        session.commit(records, moved or offsets)
         self._committed |= moved
+        self._noted.clear()
+        if self._journal is not None:
+            self._journal.written(told)
+
+    def _here(self, partition: TopicPartition) -> Committed:
+        deliveries = self._partitions[partition]
+        return Committed(deliveries.committed, deliveries.note())

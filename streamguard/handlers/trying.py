@@ -9,9 +9,12 @@ from dataclasses import dataclass
 import structlog
 import tenacity
 
-from streamguard.config.handlers import Rate, Retry
+from streamguard.config.delivering import Rate, Retry
 from streamguard.handlers.alert import Alert
 from streamguard.handlers.sink import DeliveryError, Sink, TemporaryError
+from streamguard.handlers.sinks import plain
+
+_REASON_CHARS = 1000
 
 _log = structlog.get_logger("streamguard.handlers")
 
@@ -26,7 +29,7 @@ class Tried:
 
     attempts: int
     failure: str | None
-    """Why it is a dead letter; None: it was delivered."""
+    """Why it is a dead letter, in a line of up to 1000 characters; None: it was delivered."""
 
 
 class Gate:
@@ -60,7 +63,10 @@ class Gate:
 def deliver(
     name: str, sink: Sink, alerts: Sequence[Alert], retry: Retry, gate: Gate, stopping: threading.Event
 ) -> Tried:
-    """Try until it is delivered, refused, or too late; raises `StoppedError` where `stopping` is set before that."""
+    """Try until it is delivered, refused, or too late; raises `StoppedError` where `stopping` is set before that.
+
+    The other side's wish to wait is kept, but for the last try: that begins at the deadline, however long it asks.
+    """
     attempts = 0
 
     def attempt() -> None:
@@ -72,17 +78,17 @@ def deliver(
         sink.deliver(alerts)
 
     def note(state: tenacity.RetryCallState) -> None:
-        error = None if state.outcome is None else state.outcome.exception()
+        reason = plain(None if state.outcome is None else state.outcome.exception(), _REASON_CHARS)
         wait_s = None if state.next_action is None else round(state.next_action.sleep, 3)
         _log.warning(
-            "delivery_failed", handler=name, alert=alerts[0].id, attempt=attempts, reason=str(error), wait_s=wait_s
+            "delivery_failed", handler=name, alert=alerts[0].id, attempt=attempts, reason=reason, wait_s=wait_s
         )
 
     try:
         tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TemporaryError),
             wait=_waiting(retry),
-            stop=tenacity.stop_before_delay(retry.deadline_ms / 1000),
+            stop=tenacity.stop_after_delay(retry.deadline_ms / 1000),
             sleep=_sleeping(stopping),
             before_sleep=note,
             reraise=True,
@@ -90,9 +96,9 @@ def deliver(
     except StoppedError:
         raise
     except DeliveryError as error:
-        return Tried(attempts, str(error))
+        return Tried(attempts, plain(error, _REASON_CHARS))
     except Exception as error:  # noqa: BLE001 - a handler's own mistake is told, and ends nothing else
-        return Tried(attempts, f"{type(error).__name__}: {error}")
+        return Tried(attempts, plain(f"{type(error).__name__}: {error}", _REASON_CHARS))
     return Tried(attempts, None)
 
 
@@ -104,7 +110,8 @@ def _waiting(retry: Retry) -> Callable[[tenacity.RetryCallState], float]:
     def wait(state: tenacity.RetryCallState) -> float:
         error = None if state.outcome is None else state.outcome.exception()
         asked_s = error.after_s if isinstance(error, TemporaryError) else None
-        return max(backing_off(state), asked_s or 0.0)
+        left_s = retry.deadline_ms / 1000 - (state.seconds_since_start or 0.0)
+        return max(min(max(backing_off(state), asked_s or 0.0), left_s), 0.0)
 
     return wait
 

@@ -5,7 +5,7 @@ is: one `poll`, one commit, which may go on while the next `poll` and step do. A
 session is dead: close it, open another, and restore the tasks from what is committed.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -68,6 +68,10 @@ class Span:
         """
         end = max(held, end if last is None else min(last, end))
         return cls(end if first is None else min(max(first, held), end), end, held)
+
+
+Wanted = Callable[[], Collection[int]]
+"""Says which partitions records are wanted of now: at least one that was not read to its end."""
 
 
 @dataclass(slots=True)
@@ -174,12 +178,16 @@ class Log(Protocol):
         *,
         follow: bool = False,
         spans: Mapping[int, Span] | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Batch]:
         """Committed records from the start to where the topic ends now (`follow`: and on), outside any group.
 
         Instead of `partitions`, `spans` may say from where and to where each is read, in offsets that the partition
         has, or had: raises `LogError` where retention has removed what was still to be read.
         With `follow` an empty batch comes about once a second when there is nothing new.
+
+        `wanted` goes with `spans` alone: it is asked before each look for records, and other partitions wait. The
+        last batch of each partition then has the end of its span as its `next_offset`, and may be empty.
         """
         ...
 

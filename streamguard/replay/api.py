@@ -15,7 +15,7 @@ from streamguard.replay.frames import as_source
 from streamguard.replay.history import needed_fields, of_records
 from streamguard.replay.result import Backtest
 from streamguard.replay.scoring import Span
-from streamguard.replay.sources import Source
+from streamguard.replay.sources import Source, shown
 from streamguard.replay.truth import Incident, taken
 
 # Where records are, is not asked: a configuration for this alone need not say it.
@@ -109,7 +109,7 @@ def _sources(given: Any, topic: str, fields: Any, what: str) -> dict[int, Source
 
 def _said(given: Any) -> str:
     paths = _paths(given)
-    return ", ".join(map(str, paths)) if paths else f"a {type(given).__name__}"
+    return ", ".join(map(shown, map(Path, paths))) if paths else f"a {type(given).__name__}"
 
 
 def _time_ms(given: str | int) -> int:

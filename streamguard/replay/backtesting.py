@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
 from streamguard.config import Config, Mode, Variant, variants
-from streamguard.core.alerts import rfc3339
+from streamguard.core.alerts import Status, rfc3339
+from streamguard.core.detectors import Direction
 from streamguard.core.durations import parse_duration_ms
 from streamguard.core.records import Fate
 from streamguard.core.waiting import NEVER
@@ -15,12 +18,11 @@ from streamguard.replay.engine import Look, Progress, Replayed, replay_inputs, r
 from streamguard.replay.history import History
 from streamguard.replay.joining import Seen
 from streamguard.replay.ledger import Ledger
-from streamguard.replay.remarks import remarks
+from streamguard.replay.remarks import of_normal, of_truth, remarks
 from streamguard.replay.result import Backtest, Compared
-from streamguard.replay.scoring import OF_SETTINGS, Alarm, Span, outside, per_month, references, score
+from streamguard.replay.scoring import OF_SETTINGS, Alarm, Span, overlap, per_month, references, score
 from streamguard.replay.suggesting import Suggestion, suggest_budget, suggest_threshold
-from streamguard.replay.sweeping import Told
-from streamguard.replay.truth import Incident, strangers
+from streamguard.replay.truth import Incident
 from streamguard.replay.watchers import Watchers
 from streamguard.worker.topology import derive
 
@@ -65,16 +67,14 @@ def backtest(config: Config, history: History, question: Question, look: Look = 
             "backtest: a setting's loss needs scores, and workers of this configuration wrote none: use mode ideal"
         )
     ledger = Ledger(config.monitors, question.normal_ms)
-    processes = _processes(history, question)
-    watchers = Watchers(settings, targets, ledger, processes=processes)
+    joining, watching = shares_of(_processes(history, question), len(settings), len(history.pairs))
+    watchers = Watchers(settings, targets, ledger, processes=watching)
     try:
         if history.mode is Mode.FAITHFUL:
             found = replay_outcomes(history.outcomes, watchers, look)
         else:
-            # One process joins and watches, or so many join and this one watches.
-            found = replay_inputs(
-                history.pairs, replace(history.join, with_scores=with_scores), watchers, look, processes=processes - 1
-            )
+            join = replace(history.join, with_scores=with_scores)
+            found = replay_inputs(history.pairs, join, watchers, look, processes=joining)
     finally:
         watchers.close()
     return _judged(config, history, question, tried, found, ledger)
@@ -89,11 +89,9 @@ def _judged(
     ledger: Ledger,
 ) -> Backtest:
     span = (ledger.first_ms or 0, ledger.last_ms or 0)
-    told: list[list[Told]] = [[] for _ in tried]
-    for each in found.watched.told:
-        told[each.setting].append(each)
     compared = [
-        _compared(config, question, variant, lines, span, ledger) for variant, lines in zip(tried, told, strict=True)
+        _compared(config, question, variant, found.watched.told.of(number), span, ledger)
+        for number, variant in enumerate(tried)
     ]
     by_reference = references(
         question.truth,
@@ -116,8 +114,8 @@ def _judged(
         notes=[
             *history.notes,
             *remarks(config, history, found, ledger),
-            *_of_normal(question, span),
-            *_of_truth(config, question, span, ledger),
+            *of_normal(question.normal_ms, question.truth, span),
+            *of_truth(config, question.truth, span, ledger),
         ],
         suggestions=[each.sentence for each in _suggestions(config, question, compared, ledger)],
         truth=question.truth,
@@ -127,38 +125,49 @@ def _judged(
 
 
 def _compared(
-    config: Config, question: Question, variant: Variant, told: Sequence[Told], span: Span, ledger: Ledger
+    config: Config, question: Question, variant: Variant, lines: Sequence[bytes], span: Span, ledger: Ledger
 ) -> Compared:
-    alerts = [each.data for each in told]
-    found = [alarm for each in alerts if (alarm := Alarm.of(each)) is not None]
-    alarms = [each for each in found if each.kind not in OF_SETTINGS]
+    alarms: list[Alarm] = []
+    notices = 0
+    for line in lines:
+        alert = orjson.loads(line)
+        notices += alert["status"] == Status.RAISED and alert["direction"] == Direction.BETTER
+        alarm = Alarm.of(alert)
+        if alarm is not None and alarm.kind not in OF_SETTINGS:
+            alarms.append(alarm)
     normal = question.normal_ms
     usual = None
-    if normal is not None and _overlap(normal, span):
+    if normal is not None and overlap(normal, span):
         within = [each for each in alarms if normal[0] <= each.time_ms < normal[1]]
-        usual = per_month(len(within), _overlap(normal, span))
+        usual = per_month(len(within), overlap(normal, span))
     scored = None
     if question.truth:
         scored = score(alarms, question.truth, span, _counter(ledger), grace_ms=config.join.after_ms)
     return Compared(
         name=variant.name,
         changes=variant.changes,
-        lines=[each.value for each in told],
+        lines=lines,
         raised=len(alarms),
-        notices=sum(each["status"] == "raised" and each["direction"] == "better" for each in alerts),
+        notices=notices,
         per_month=per_month(len(alarms), span[1] - span[0]),
         per_month_normal=usual,
         score=scored,
-        checks={monitor.name: monitor.checks for monitor in variant.config.monitors},
+        monitors=variant.config.monitors,
     )
 
 
 def _counter(ledger: Ledger) -> Callable[[Incident, int, int], int]:
-    """Outcomes of what an incident is about between two times, to within a bin of the report."""
+    """Outcomes of what an incident is about between two times, to within a bin of the report.
+
+    Of several monitors that it is about that with most counts: they watch the same predictions.
+    """
 
     def count(incident: Incident, from_ms: int, to_ms: int) -> int:
-        mine = (each for (name, _), each in ledger.series.items() if incident.concerns(name, each.segment))
-        return round(sum(series.between(from_ms, to_ms) for series in mine))
+        return round(max(_between(name, incident, from_ms, to_ms) for name in ledger.monitors))
+
+    def _between(name: str, incident: Incident, from_ms: int, to_ms: int) -> float:
+        mine = (each for each in ledger.all(name) if incident.concerns(name, each.segment))
+        return sum(each.between(from_ms, to_ms) for each in mine)
 
     return count
 
@@ -167,6 +176,16 @@ def _processes(history: History, question: Question) -> int:
     if question.processes is not None:
         return question.processes
     return (os.cpu_count() or 1) if history.size >= _LARGE[history.kind] else 1
+
+
+def shares_of(processes: int, settings: int, partitions: int) -> tuple[int, int]:
+    """How many processes join beside this one, and how many watch with this one included.
+
+    Where settings are compared there is more to watch than to join.
+    """
+    others = max(0, processes - 1)
+    joining = min(others if settings == 1 else others // 2, partitions)
+    return joining, 1 + (others - joining if settings > 1 else 0)
 
 
 def _budgets(config: Config, question: Question, tried: Sequence[Variant]) -> list[Variant]:
@@ -193,13 +212,13 @@ def _suggestions(config: Config, question: Question, compared: Sequence[Compared
     found = []
     for monitor in config.monitors:
         if monitor.threshold is not None:
-            peaks = [peak for series in ledger.of(monitor.name) if (peak := series.peak) is not None]
-            suggestion = suggest_threshold(peaks, _overlap(normal, span) / _DAY_MS)
+            peaks = [peak for each in ledger.all(monitor.name) if (peak := each.peak) is not None]
+            suggestion = suggest_threshold(peaks, overlap(normal, span) / _DAY_MS)
             found.append(replace(suggestion, sentence=f"monitor {monitor.name!r}: {suggestion.sentence}"))
     if any(monitor.budgeted for monitor in config.monitors):
         learnt_ms = span[0] + max(_learning_ms(each.baseline) for m in config.monitors for each in m.budgeted)
         watched = (max(normal[0], learnt_ms), normal[1])
-        found.append(suggest_budget(_alarms_by_budget(config, compared, normal), _overlap(watched, span) / _DAY_MS))
+        found.append(suggest_budget(_alarms_by_budget(config, compared, normal), overlap(watched, span) / _DAY_MS))
     return found
 
 
@@ -214,51 +233,23 @@ def _alarms_by_budget(config: Config, compared: Sequence[Compared], normal: Span
     for each in compared:
         if set(each.changes) <= {_BUDGET}:
             budget = float(each.changes.get(_BUDGET, config.budget.false_alarms_per_month))
-            alarms = (Alarm.of(alert) for alert in each.alerts if alert["check"]["type"] == "budgeted")
+            alerts = map(orjson.loads, each.lines)
+            alarms = (Alarm.of(alert) for alert in alerts if alert["check"]["type"] == "budgeted")
             found[budget] = sum(alarm is not None and normal[0] <= alarm.time_ms < normal[1] for alarm in alarms)
     return found
 
 
-def _overlap(one: Span, other: Span) -> int:
-    return max(0, min(one[1], other[1]) - max(one[0], other[0]))
-
-
-def _of_normal(question: Question, span: Span) -> list[str]:
-    normal = question.normal_ms
-    if normal is None:
-        return []
-    if not _overlap(normal, span):
-        return [f"no outcome lies within the normal period, {rfc3339(normal[0])} to {rfc3339(normal[1])}"]
-    wrong = [each.name for each in question.truth if each.from_ms < normal[1] and (each.to_ms or normal[1]) > normal[0]]
-    return [f"the period that is called normal has incidents in it: {', '.join(map(repr, wrong))}"] if wrong else []
-
-
-def _of_truth(config: Config, question: Question, span: Span, ledger: Ledger) -> list[str]:
-    split_by = {monitor.name: monitor.split_by for monitor in config.monitors}
-    notes = list(strangers(question.truth, split_by))
-    for each in question.truth:
-        for name, value in (each.segment or {}).items():
-            known = {series.segment[name] for series in ledger.series.values() if name in series.segment}
-            if known and value not in known and not any(ledger.left_out.values()):
-                notes.append(f"incident {each.name!r}: no outcome has {name}={value}; there is {_few(known)}")
-    if missed := outside(question.truth, span):
-        names = ", ".join(repr(each.name) for each in missed[:5])
-        notes.append(f"{len(missed)} incidents began outside the range and are not scored: {names}")
-    return notes
-
-
-def _few(values: set[str | None]) -> str:
-    return ", ".join(sorted(map(str, values))[:8])
-
-
 def _agreement(history: History) -> str:
     if history.mode is Mode.FAITHFUL:
-        words = "It repeats what workers have joined, idle inputs included: it raises what live raised, byte for byte"
+        words = (
+            "It repeats what workers have joined, idle inputs included: with the settings that they had it raises what"
+            " live raised, byte for byte"
+        )
         return f"{words}, but for what they knew from before the range." if history.begins_cold else f"{words}."
     if history.kind in {"files", "memory"}:
         return (
             "It is what a live worker would have raised over these records in this order, on as many partitions, had no"
-            " input been idle."
+            " input been idle, and had each record been written at about its own time."
         )
     words = (
         "Live raised the same alerts, byte for byte, if it lost no outcome to an input that was taken for idle and then"

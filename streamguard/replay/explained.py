@@ -11,8 +11,10 @@ from streamguard.config.secrets import HIDDEN
 from streamguard.core.alerts import alert_data
 from streamguard.errors import ConfigError
 from streamguard.logs.interface import Log
-from streamguard.replay.explain import explain, told
-from streamguard.replay.history import SIDES, History, of_files, of_topics
+from streamguard.replay.explain import explain
+from streamguard.replay.history import SIDES, History, of_found_files, of_topics
+from streamguard.replay.telling import told
+from streamguard.replay.terminal import visible
 from streamguard.replay.topics import Range, opened
 from streamguard.worker.telemetry import configure_logging
 
@@ -47,24 +49,51 @@ def _published(config: Config, log: Log) -> list[dict[str, Any]]:
 def _reported(directory: Path) -> tuple[Config, History, list[dict[str, Any]]]:
     try:
         report = orjson.loads((directory / "report.json").read_bytes())
+        own = [orjson.loads(line) for line in (directory / "alerts.jsonl").read_bytes().splitlines()]
     except (OSError, orjson.JSONDecodeError) as error:
         raise ConfigError(f"{directory}: not the directory of a report: {error}") from None
     inputs = report["inputs"]
+    # In the report are no more of each setting than a page can show.
+    alerts = [*own, *(each for each in report["alerts"] if each["setting"])]
     if HIDDEN in report["config"]:
         raise ConfigError(f"{directory}: a report holds no secrets; name the configuration instead of the report")
     config = load(directory / "report.json", report["config"])
     if inputs["kind"] == "memory":
         raise ConfigError(f"{directory}: its records were in memory, and are gone")
     if inputs["kind"] == "files":
-        history = of_files(config, *([Path(each) for each in inputs["files"][side]] for side in SIDES))
-        if history.size != inputs["size"]:
-            history.notes.append("the files are not of the size that they had: what is shown may be other records")
-        return config, history, report["alerts"]
+        notes: list[str] = []
+        found = [_found_again(inputs["files"][side], side, notes) for side in SIDES]
+        history = of_found_files(config, found, (inputs["predictions"], inputs["labels"]))
+        history.notes += notes
+        return config, history, alerts
     log = opened(config)
     try:
-        return config, of_topics(config, log, Mode.IDEAL, Range()), report["alerts"]
+        return config, of_topics(config, log, Mode.IDEAL, Range()), alerts
     finally:
         log.close()
+
+
+def _found_again(files: Sequence[Mapping[str, Any]], side: str, notes: list[str]) -> dict[int, tuple[Path, ...]]:
+    """The files of one side as far as they are still there, by partition, as they were read."""
+    found: dict[int, tuple[Path, ...]] = {}
+    broken = set()
+    for each in files:
+        number, path, size = each["partition"], Path(each["path"]), each["bytes"]
+        found.setdefault(number, ())
+        if number in broken:
+            continue
+        try:
+            size_now = path.stat().st_size
+        except OSError as error:
+            # Offsets are counted over all files of the partition.
+            broken.add(number)
+            after = f"neither it nor what follows it in partition {number} of the {side}"
+            notes.append(f"{path} cannot be read any more ({error.strerror}): {after} is shown")
+            continue
+        if size_now != size:
+            notes.append(f"{path} had {size:,} bytes, and has {size_now:,}: what is shown may be other records")
+        found[number] += (path,)
+    return found
 
 
 def _not_one(
@@ -72,7 +101,7 @@ def _not_one(
 ) -> str:
     if matching:
         return f"{alert_id!r} begins the IDs of {len(matching)} alerts: give more of it"
-    latest = ", ".join(str(each["id"]) for each in alerts[-3:])
+    latest = ", ".join(visible(str(each["id"])) for each in alerts[-3:])
     return (
         f"no alert {alert_id!r} in {where}, which has {len(alerts):,}{f'; the latest are {latest}' if latest else ''}"
     )

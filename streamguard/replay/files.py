@@ -2,19 +2,33 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from streamguard.core import fields
-from streamguard.core.records import Batch, TopicPartition
+from streamguard.core.records import Batch, Blobs, TopicPartition
 from streamguard.errors import ConfigError
 from streamguard.replay.lines import json_lines
-from streamguard.replay.sources import BrokenError, DamagedFileError, OnRead, Part, batch_of, ignored
+from streamguard.replay.sources import (
+    ROWS_MAX,
+    BrokenError,
+    DamagedFileError,
+    Ints,
+    OnRead,
+    Part,
+    batch_of,
+    ignored,
+    shown,
+)
 
 _Reader = Callable[[Path, Sequence[fields.Path]], Iterator[Part]]
+_Rows = tuple[Ints, Blobs]
+"""Offsets, and values."""
 
 ENDINGS = (
     *(f"{ending}{packed}" for ending in (".jsonl", ".ndjson", ".json") for packed in ("", ".gz", ".zst")),
@@ -26,6 +40,9 @@ _HIDDEN = (".", "_")
 _MAGIC = frozenset("*?[")
 _PARTITION = re.compile(r"partition=(\d+)(?:\..*)?")
 _DIGITS = re.compile(r"(\d+)")
+_DAMAGE_SHOWN = 5
+# About what a large file is read by.
+_JOINED_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +50,7 @@ class FileSource:
     """The records of one partition of one side in files, as one log.
 
     A row is a record, and its offset is its number over all files, from 0 on. Records have no key and no
-    headers, and their Kafka timestamp is the largest there is.
+    headers; for their Kafka timestamp see `batch_of`.
     """
 
     topic: str
@@ -51,10 +68,21 @@ class FileSource:
     def batches(self, on_read: OnRead = ignored) -> Iterator[Batch]:
         """All records from the first on; `on_read` is told how many bytes of `size` were read so far.
 
-        Raises `ConfigError` for a file that is not what its name says or lacks a needed field, and
-        `DamagedFileError`, after the records before, for one that is damaged.
+        Raises `ConfigError` for a file that is not what its name says or lacks a needed field, and, after all that
+        can be read, `DamagedFileError` where files are damaged.
         """
         source = TopicPartition(self.topic, self.partition)
+        damage: list[str] = []
+        for offsets, values in _joined(self._rows(on_read, damage)):
+            yield batch_of(source, offsets, values)
+        if damage:
+            more = [f"and {len(damage) - _DAMAGE_SHOWN:,} more"] if len(damage) > _DAMAGE_SHOWN else []
+            them = "it" if len(damage) == 1 else "them"
+            told = "; ".join([*damage[:_DAMAGE_SHOWN], *more])
+            raise DamagedFileError(f"{told}. Copy {them} again, or leave {them} out")
+
+    def _rows(self, on_read: OnRead, damage: list[str]) -> Iterator[_Rows]:
+        """The parts of all files, and in `damage` where files broke off."""
         kinds: dict[str, Any] = {}
         offset = read = 0
         for path in self.paths:
@@ -63,15 +91,33 @@ class FileSource:
                 for part in _reader(path, kinds)(path, self.needed):
                     passed = part.passed
                     if len(part.rows):
-                        yield batch_of(source, part.rows + offset, part.values)
+                        yield part.rows + offset, part.values
                     on_read(read + part.read)
             except BrokenError as error:
-                raise DamagedFileError(
-                    f"{path}: {error} after {passed:,} rows, which were read. Copy it again, or leave it out"
-                ) from None
+                damage.append(f"{shown(path)}: {error} after {passed:,} rows, which were read")
             offset += passed
             read += _bytes_of(path)
             on_read(read)
+
+
+def _joined(parts: Iterable[_Rows]) -> Iterator[_Rows]:
+    """The same rows, with those of small parts put together: what a batch costs, ten rows need not pay."""
+    held: list[_Rows] = []
+    count = size = 0
+    for part in parts:
+        rows, values = part
+        more = int(values.sizes.sum())
+        if held and (count + len(rows) > ROWS_MAX or size + more > _JOINED_BYTES):
+            yield _one(held)
+            held, count, size = [], 0, 0
+        held.append(part)
+        count, size = count + len(rows), size + more
+    if held:
+        yield _one(held)
+
+
+def _one(parts: Sequence[_Rows]) -> _Rows:
+    return np.concatenate([rows for rows, _ in parts]), Blobs.concatenate([values for _, values in parts])
 
 
 def find_files(given: Sequence[str | Path], what: str) -> dict[int, tuple[Path, ...]]:

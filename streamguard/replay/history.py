@@ -1,7 +1,8 @@
 """From a configuration and what was asked for to the sources that a replay reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from streamguard.errors import ConfigError, LogError
 from streamguard.logs.interface import Log
 from streamguard.replay.files import FileSource, find_files
 from streamguard.replay.joining import Pair
-from streamguard.replay.sources import Source
+from streamguard.replay.sources import Source, shown
+from streamguard.replay.stamping import Stamped
 from streamguard.replay.topics import Range, TopicSource, spans_of
 from streamguard.worker.topology import Topology, checked_inputs, derive, target_count
 
@@ -38,8 +40,8 @@ class History:
     notes: list[str] = field(default_factory=list)
     begins_cold: bool = False
     """Whether live may have seen what came before."""
-    files: dict[str, list[str]] | None = None
-    """Where files are, by side; None where records are not in files."""
+    files: dict[str, list[dict[str, Any]]] | None = None
+    """By side, in the order in which they were read: path, partition and bytes; None where records are in no files."""
 
     @property
     def topics(self) -> tuple[str, str]:
@@ -52,18 +54,6 @@ class History:
         sources = [each for pair in self.pairs for each in (pair.predictions, pair.labels)]
         sizes = [each.size for each in (*sources, *self.outcomes)]
         return sum(sizes) if all(sizes) else 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Nothing:
-    """An input that has no record in this partition."""
-
-    topic: str
-    partition: int
-    size: int = 0
-
-    def batches(self, *_: Any) -> Any:
-        return iter(())
 
 
 def needed_fields(config: Config) -> tuple[tuple[fields.Path, ...], tuple[fields.Path, ...]]:
@@ -90,15 +80,21 @@ def needed_fields(config: Config) -> tuple[tuple[fields.Path, ...], tuple[fields
 
 def of_files(config: Config, *named: Sequence[Path]) -> History:
     """Files, directories or patterns: of predictions, and of labels."""
+    found = [find_files(given, f"--{side}") for side, given in zip(SIDES, named, strict=True)]
+    described = [", ".join(map(shown, given)) for given in named]
+    return of_found_files(config, found, (described[0], described[1]))
+
+
+def of_found_files(
+    config: Config, found: Sequence[Mapping[int, tuple[Path, ...]]], described: tuple[str, str]
+) -> History:
+    """Files by partition: of predictions, and of labels."""
     topics = config.predictions.topic, config.labels.topic
     predictions, labels = (
-        {number: FileSource(topic, number, paths, fields) for number, paths in find_files(given, f"--{side}").items()}
-        for side, given, topic, fields in zip(SIDES, named, topics, needed_fields(config), strict=True)
+        {number: FileSource(topic, number, paths, fields) for number, paths in files.items()}
+        for files, topic, fields in zip(found, topics, needed_fields(config), strict=True)
     )
-    described = [", ".join(map(str, given)) for given in named]
-    history = of_records(config, predictions, labels, "files", (described[0], described[1]))
-    history.files = {side: [str(path.resolve()) for path in given] for side, given in zip(SIDES, named, strict=True)}
-    return history
+    return of_records(config, predictions, labels, "files", described)
 
 
 def of_records(
@@ -108,29 +104,45 @@ def of_records(
     kind: str,
     described: tuple[str, str],
 ) -> History:
-    """Records that are in no log, by partition number."""
-    numbers = range(max(*predictions, *labels) + 1)
-    for name, sources, others in (("predictions", predictions, labels), ("labels", labels, predictions)):
-        if missing := sorted(set(others) - set(sources)):
-            raise ConfigError(
-                f"there are no {name} of partition {', '.join(map(str, missing))}: a prediction and its label must be"
-                " of the same partition"
-            )
-    pairs = [
-        Pair(
-            number,
-            predictions.get(number, _Nothing(config.predictions.topic, number)),
-            labels.get(number, _Nothing(config.labels.topic, number)),
-        )
-        for number in numbers
-    ]
-    topology = derive(config, len(numbers), target_count(config, len(numbers)))
+    """Records that are in no log, by partition number.
+
+    Raises `ConfigError` where one side lacks a partition, or numbers are left out.
+    """
+    _check_numbers(predictions, labels)
+    count = len(predictions)
+    topology = derive(config, count, target_count(config, count))
     join = replace(
         topology.join,
         predictions=_timed(topology.join.predictions, config.backtest.predictions_time),
         labels=_timed(topology.join.labels, config.backtest.labels_time),
     )
-    return History(kind, Mode.IDEAL, topology, join, described, pairs)
+    pairs = [
+        Pair(number, Stamped(predictions[number], join.predictions), Stamped(labels[number], join.labels))
+        for number in range(count)
+    ]
+    history = History(kind, Mode.IDEAL, topology, join, described, pairs)
+    if kind == "files":
+        history.files = {side: _listed(found) for side, found in zip(SIDES, (predictions, labels), strict=True)}
+        history.notes += _unwritable([*predictions.values(), *labels.values()])
+    return history
+
+
+def _listed(sources: Mapping[int, Source]) -> list[dict[str, Any]]:
+    return [
+        {"path": shown(path.resolve()), "partition": number, "bytes": path.stat().st_size}
+        for number, source in sources.items()
+        if isinstance(source, FileSource)
+        for path in source.paths
+    ]
+
+
+def _unwritable(sources: Sequence[Source]) -> Iterator[str]:
+    paths = (path.resolve() for source in sources if isinstance(source, FileSource) for path in source.paths)
+    for path in islice((path for path in paths if shown(path) != str(path)), 1):
+        yield (
+            f"the name {shown(path)} is not UTF-8, and no report can hold it: for streamguard explain to find the file,"
+            " rename it, and run the backtest again"
+        )
 
 
 def of_topics(config: Config, log: Log, mode: Mode, wanted: Range) -> History:
@@ -167,6 +179,24 @@ def of_topics(config: Config, log: Log, mode: Mode, wanted: Range) -> History:
     is_cold = any(span.start > 0 for spans in both for span in spans.values())
     described = (predictions.name, labels.name)
     return History(kind, mode, topology, topology.join, described, pairs, notes=notes, begins_cold=is_cold)
+
+
+def _check_numbers(predictions: Collection[int], labels: Collection[int]) -> None:
+    for name, sources, others in (("predictions", predictions, labels), ("labels", labels, predictions)):
+        if missing := sorted(set(others) - set(sources)):
+            raise ConfigError(
+                f"there are no {name} of partition {', '.join(map(str, missing))}: a prediction and its label must be"
+                " of the same partition"
+            )
+    largest = max(predictions)
+    if largest >= len(predictions):
+        gap = next(number for number in range(largest) if number not in predictions)
+        raise ConfigError(
+            f"there is a partition {largest}, and none {gap}: N in the name of a directory partition=N is the number of"
+            " a Kafka partition, and these are counted from 0. If it means a day or the like, rename the directories,"
+            f" such as to day={largest}; if partition {gap} holds no records, put empty files in its place, such as"
+            f" partition={gap}/none.jsonl"
+        )
 
 
 def _timed(mapping: FieldMapping, time: FieldSetting | None) -> FieldMapping:

@@ -18,7 +18,7 @@ import numpy as np
 from streamguard.core.codec import Reader
 from streamguard.core.join import HeldFullError, Input, JoinSettings, JoinTask
 from streamguard.core.records import Batch, Fate, Output, Stream
-from streamguard.core.rejected import ERRORS
+from streamguard.core.rejected import reason
 from streamguard.core.waiting import NEVER
 from streamguard.errors import UnusableError
 from streamguard.replay.sources import DamagedFileError, Source
@@ -296,8 +296,7 @@ def _note_rejected(seen: Seen, outputs: Sequence[Output]) -> None:
     """Reasons that differ in a value alone are one."""
     for output in outputs:
         if output.stream is Stream.REJECTED:
-            about = {name.removeprefix(ERRORS): (text or b"").decode() for name, text in output.headers}
-            reason = about["exception.message"]
+            where, why = reason(output)
             if seen.first_rejected is None:
-                seen.first_rejected = f"partition {about['partition']}, offset {about['offset']}: {reason}"
-            seen.reasons[_PARTICULAR.sub("...", reason)] += 1
+                seen.first_rejected = f"{where}: {why}"
+            seen.reasons[_PARTICULAR.sub("...", why)] += 1

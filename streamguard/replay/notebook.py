@@ -8,7 +8,7 @@ import orjson
 
 from streamguard.core.fields import parse_time_ms
 from streamguard.errors import ConfigError
-from streamguard.replay.ledger import Series
+from streamguard.replay.series import Series
 
 try:
     import polars as pl

@@ -239,20 +239,14 @@ function timeOf({ inputs, monitors }) {
 
 const everything = timeOf(report);
 
-/* The threshold of the chosen setting: the monitor's own, but for what the setting changes. */
-function threshold() {
-  const own = chosen.monitor.threshold;
-  if (!own) return null;
-  const changed = (name, value) => {
-    const percents = chosen.setting?.changes[`monitors.${chosen.monitor.name}.threshold.${name}`];
-    return isKnown(percents) ? percents / 100 : value;
-  };
-  return { max: changed("max_mismatch_percent", own.max), resolve: changed("resolve_below_percent", own.resolve) };
+/* The threshold of a setting for the chosen monitor. */
+function threshold(setting = chosen.setting) {
+  return setting?.thresholds[chosen.monitor.name] ?? null;
 }
 
-/* The moving window is drawn as configured: one that the chosen setting changes would be another line. */
+/* The moving window is drawn as configured, which is the first setting: another's would be another line. */
 function hasOwnWindow() {
-  return Object.hasOwn(chosen.setting?.changes ?? {}, `monitors.${chosen.monitor.name}.threshold.window`);
+  return threshold()?.window !== threshold(report.settings[0])?.window;
 }
 
 function sums(values) {

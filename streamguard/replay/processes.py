@@ -1,16 +1,21 @@
 """A process of one's own that says things and answers questions, over a pipe."""
 
+import atexit
 import multiprocessing
+import os
 import pickle
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from multiprocessing.connection import Connection
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from threading import Thread  # noqa: TID251 - this is of the shell
 from typing import Any
 
 from streamguard.errors import StreamguardError
 
 _ENDING_S = 10.0
+_SIGNALS = signal.SIGINT, signal.SIGTERM
 
 Serve = Callable[..., Iterator[Any]]
 """Is given the child's end of the pipe and its arguments; what it yields is sent."""
@@ -24,22 +29,27 @@ class Child:
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
         self._process = context.Process(target=_run, args=(serve, theirs, args), daemon=True)
-        self._process.start()
+        with _blocked():
+            self._process.start()
         theirs.close()
+        # At its own exit multiprocessing would wait for it for ever.
+        atexit.register(self.close)
 
     def tell(self, *words: object) -> None:
-        """Send something; waits until there is room for it."""
+        """Send something; waits until there is room for it. Raises what has ended it."""
         try:
             self._ours.send(words)
-        except (BrokenPipeError, ConnectionResetError):
-            self.hear()  # what it has died of
-            raise
+        except OSError:
+            # It is dead: what it said before is of no use any more.
+            while True:
+                self.hear()
 
     def hear(self) -> Any:
         """What it says next; raises what has ended it."""
         try:
             found = self._ours.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError, pickle.UnpicklingError):
+            # Maybe in the midst of a word.
             self._process.join(_ENDING_S)
             code = self._process.exitcode
             raise StreamguardError(
@@ -57,17 +67,35 @@ class Child:
 
     def close(self) -> None:
         """End it, whatever it does."""
+        atexit.unregister(self.close)
         self._ours.close()
         self._process.join(0.1)
         if self._process.is_alive():
-            self._process.terminate()
+            # To anything less it is deaf.
+            self._process.kill()
             self._process.join(_ENDING_S)
         self._process.close()
 
 
+@contextmanager
+def _blocked() -> Iterator[None]:
+    """Signals wait meanwhile, here and, until it lets them in, in a process that is started."""
+    # It lets them in when it starts, as it does with the first process.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _run(serve: Serve, connection: Connection, args: tuple[object, ...]) -> None:
-    # Of Ctrl-C all processes of a terminal hear; whether to end is decided by the first.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Of Ctrl-C all processes of a terminal hear, and a supervisor tells all of a service to end: what to do is decided
+    # by the first, which closes the pipe.
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    Thread(target=_end_with_parent, daemon=True).start()
     # The other side is gone: nobody wants to know any more.
     with suppress(BrokenPipeError, ConnectionResetError, EOFError):
         try:
@@ -77,6 +105,14 @@ def _run(serve: Serve, connection: Connection, args: tuple[object, ...]) -> None
             raise
         except Exception as error:  # noqa: BLE001 - raised where somebody hears of it
             connection.send(_portable(error))
+
+
+def _end_with_parent() -> None:
+    """Whatever this process does: nobody wants to know any more."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _portable(error: Exception) -> Exception:

@@ -1,6 +1,8 @@
 """What in the data of a replay looks wrong, in sentences that say what was found and what to do about it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import orjson
 
 from streamguard.config import Config, Mode
 from streamguard.core.alerts import rfc3339
@@ -10,7 +12,8 @@ from streamguard.replay.engine import Replayed
 from streamguard.replay.history import History
 from streamguard.replay.joining import Seen
 from streamguard.replay.ledger import Ledger
-from streamguard.replay.scoring import OF_SETTINGS
+from streamguard.replay.scoring import OF_SETTINGS, Span, outside, overlap
+from streamguard.replay.truth import Incident, strangers
 
 _FEW = 0.01
 _MANY = 0.05
@@ -32,7 +35,9 @@ def remarks(config: Config, history: History, found: Replayed, ledger: Ledger) -
         notes += _unmonitored(config, predictions)
         notes += _strangers(config, predictions, labels)
     notes += _unknown_fields(config, ledger)
+    notes += _outcomes(config, history, found)
     notes += _of_settings(found)
+    notes += _crowded(ledger)
     if found.watched.released == 0 and not found.is_stopped:
         notes.append(_nothing(history, found))
     if found.watched.late:
@@ -41,6 +46,36 @@ def remarks(config: Config, history: History, found: Replayed, ledger: Ledger) -
             " they were matched, and not checked, as live"
         )
     return notes
+
+
+def of_normal(normal: Span | None, truth: Sequence[Incident], span: Span) -> list[str]:
+    """What is wrong with the period that is called normal."""
+    if normal is None:
+        return []
+    if not overlap(normal, span):
+        return [f"no outcome lies within the normal period, {rfc3339(normal[0])} to {rfc3339(normal[1])}"]
+    wrong = [each.name for each in truth if each.from_ms < normal[1] and (each.to_ms or normal[1]) > normal[0]]
+    return [f"the period that is called normal has incidents in it: {', '.join(map(repr, wrong))}"] if wrong else []
+
+
+def of_truth(config: Config, truth: Sequence[Incident], span: Span, ledger: Ledger) -> list[str]:
+    """What is wrong with the incidents."""
+    split_by = {monitor.name: monitor.split_by for monitor in config.monitors}
+    notes = list(strangers(truth, split_by))
+    segments = [each.segment for name in ledger.monitors for each in ledger.all(name)]
+    for each in truth:
+        for name, value in (each.segment or {}).items():
+            known = {segment[name] for segment in segments if name in segment}
+            if known and value not in known and not ledger.full:
+                notes.append(f"incident {each.name!r}: no outcome has {name}={value}; there is {_few(known)}")
+    if missed := outside(truth, span):
+        names = ", ".join(repr(each.name) for each in missed[:5])
+        notes.append(f"{len(missed)} incidents began outside the range and are not scored: {names}")
+    return notes
+
+
+def _few(values: set[str | None]) -> str:
+    return ", ".join(sorted(map(str, values))[:8])
 
 
 def _absent(predictions: Seen, labels: Seen) -> Iterator[str]:
@@ -113,15 +148,42 @@ def _unmonitored(config: Config, predictions: Seen) -> Iterator[str]:
 
 def _unknown_fields(config: Config, ledger: Ledger) -> Iterator[str]:
     for monitor in config.monitors:
-        series = ledger.of(monitor.name)
+        segments = [each.segment for each in ledger.all(monitor.name)]
         for name in monitor.split_by:
-            if series and all(each.segment[name] is None for each in series):
+            if segments and all(each[name] is None for each in segments):
                 yield f"monitor {monitor.name!r} splits by {name!r}, which no prediction has: look at split_by"
 
 
+def _outcomes(config: Config, history: History, found: Replayed) -> Iterator[str]:
+    """Where outcomes were joined elsewhere, by a configuration that may have been another."""
+    watched = found.watched
+    if watched.rejected:
+        yield f"{watched.rejected:,} records of the outcomes topic cannot be read; {watched.first_rejected}"
+    if history.mode is not Mode.FAITHFUL:
+        return
+    names = {each.name for each in config.monitors}
+    for name, count in watched.seen.items():
+        if name not in names:
+            yield f"{count:,} outcomes are of monitor {name!r}, which is not in this configuration: they count nowhere"
+    for name in sorted(names - watched.seen.keys()) if watched.seen else ():
+        yield (
+            f"no outcome is of monitor {name!r}: workers joined none for it, or had no such monitor; mode ideal joins"
+            " them anew"
+        )
+
+
+def _crowded(ledger: Ledger) -> Iterator[str]:
+    where = ledger.crowded()
+    if where is not None and ledger.first_ms is not None and ledger.last_ms is not None:
+        yield (
+            f"outcomes are from {rfc3339(ledger.first_ms)} to {rfc3339(ledger.last_ms)}, and nearly all of them between"
+            f" {rfc3339(where[0])} and {rfc3339(where[1])}: has a record a wrong time? What is said by the month, and"
+            " the bins of the page, are of the whole: leave such records out, or choose a range"
+        )
+
+
 def _of_settings(found: Replayed) -> Iterator[str]:
-    told = (each.data for each in found.watched.told if each.setting == 0)
-    for alert in told:
+    for alert in map(orjson.loads, found.watched.told.of(0)):
         if alert["kind"] in OF_SETTINGS and alert["status"] == "raised":
             yield f"monitor {alert['monitor']!r}: {'; '.join(alert['look_first'])}"
 

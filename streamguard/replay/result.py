@@ -1,6 +1,6 @@
 """What a backtest has found, for programs and for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -12,9 +12,10 @@ from streamguard.config import Config, Mode, Monitor
 from streamguard.core.alerts import Status, rfc3339
 from streamguard.core.fields import parse_time_ms
 from streamguard.errors import ConfigError
-from streamguard.replay.ledger import Ledger, Series
+from streamguard.replay.ledger import Ledger
 from streamguard.replay.page import render
 from streamguard.replay.scoring import Score, Span, outside
+from streamguard.replay.series import Series
 from streamguard.replay.truth import Incident
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
 VERSION = 1
-# More make a page slow; all are in alerts.jsonl.
+# More make a page slow. Those of the configuration itself are all in alerts.jsonl.
 _ALERTS_MAX = 2000
 
 
@@ -44,8 +45,8 @@ class Compared:
     """In the period that was called normal."""
     score: Score | None = None
     """By the truth, where that is known."""
-    checks: Mapping[str, str] = field(default_factory=dict)
-    """What it checks, by monitor."""
+    monitors: Sequence[Monitor] = ()
+    """As it has them."""
 
     @property
     def alerts(self) -> list[dict[str, Any]]:
@@ -92,7 +93,13 @@ class Backtest:
     def document(self) -> dict[str, Any]:
         """The report for programs, `report.json`: plain JSON, of version 1."""
         monitors = [_monitor(each, self.ledger) for each in self.config.monitors]
-        alerts = [{"setting": number, **alert} for number, each in enumerate(self.settings) for alert in each.alerts]
+        # None crowds the others out.
+        share = _ALERTS_MAX // len(self.settings)
+        alerts = [
+            {"setting": number, **orjson.loads(line)}
+            for number, each in enumerate(self.settings)
+            for line in each.lines[:share]
+        ]
         return {
             "v": VERSION,
             "streamguard": version("streamguard"),
@@ -110,8 +117,8 @@ class Backtest:
             "references": [{"name": name, "score": asdict(score)} for name, score in self.references],
             "suggestions": list(self.suggestions),
             "monitors": monitors,
-            "alerts": alerts[:_ALERTS_MAX],
-            "alerts_left_out": max(0, len(alerts) - _ALERTS_MAX),
+            "alerts": alerts,
+            "alerts_left_out": sum(len(each.lines) for each in self.settings) - len(alerts),
             "config": self.config.as_yaml(),
         }
 
@@ -124,17 +131,18 @@ class Backtest:
         place = Path(directory)
         document = self.document()
         page = place / "report.html"
-        contents = {
-            place / "alerts.jsonl": b"".join(line + b"\n" for line in self.settings[0].lines),
-            place / "report.json": orjson.dumps(document, option=orjson.OPT_INDENT_2),
-            page: render(document).encode(),
+        contents: dict[Path, Iterable[bytes]] = {
+            place / "alerts.jsonl": (line + b"\n" for line in self.settings[0].lines),
+            place / "report.json": (orjson.dumps(document, option=orjson.OPT_INDENT_2),),
+            page: (render(document).encode(),),
         }
         try:
             place.mkdir(parents=True, exist_ok=True)
             for path, content in contents.items():
                 # Never half of one, nor none where there was one.
                 unfinished = path.with_name(f".{path.name}.unfinished")
-                unfinished.write_bytes(content)
+                with unfinished.open("wb") as file:
+                    file.writelines(content)
                 unfinished.replace(path)
         except OSError as error:
             raise ConfigError(f"--out {directory}: cannot write: {error}") from None
@@ -144,7 +152,7 @@ class Backtest:
         """All alerts of all settings as a polars DataFrame, a row each; times in UTC. Needs `streamguard[notebook]`."""
         from streamguard.replay.notebook import frame  # noqa: PLC0415 - an extra
 
-        return frame((each.name, alert) for each in self.settings for alert in each.alerts)
+        return frame((each.name, orjson.loads(line)) for each in self.settings for line in each.lines)
 
     def plot(self, monitor: str | None = None, segment: Mapping[str, str | None] | None = None) -> "Axes":
         """Draw a segment's rate over event time with its band, and its alarms; by default that with most outcomes.
@@ -167,7 +175,7 @@ class Backtest:
         name = next(iter(monitors)) if monitor is None else monitor
         if name not in monitors:
             raise ConfigError(f"no monitor {name!r}; there is {', '.join(map(repr, monitors))}")
-        found = self.ledger.of(name)
+        found = self.ledger.drawn(name)
         series = next((each for each in found if segment is None or each.segment == segment), None)
         if series is None:
             there = "; ".join(each.name or "all" for each in found[:5]) or "none: no outcome came"
@@ -180,17 +188,23 @@ class Backtest:
 
 
 def _monitor(monitor: Monitor, ledger: Ledger) -> dict[str, Any]:
-    threshold = monitor.threshold
+    drawn = ledger.drawn(monitor.name)
     return {
         "name": monitor.name,
         "loss": monitor.loss,
         "is_rate": monitor.threshold is not None or monitor.loss == "mismatch",
         "checks": monitor.checks,
-        "threshold": threshold
-        and {"max": threshold.max_mismatch_percent / 100, "resolve": threshold.resolve_percent / 100},
-        "left_out": len(ledger.left_out[monitor.name]),
-        "segments": [_segment(series, ledger.end) for series in ledger.of(monitor.name)],
+        "left_out": len(ledger.all(monitor.name)) - len(drawn),
+        "segments": [_segment(series, ledger.end) for series in drawn],
     }
+
+
+def _threshold(monitor: Monitor) -> dict[str, Any] | None:
+    found = monitor.threshold
+    if found is None:
+        return None
+    rates = {"max": found.max_mismatch_percent / 100, "resolve": found.resolve_percent / 100}
+    return {**rates, "window": found.window}
 
 
 def _segment(series: Series, end: int) -> dict[str, Any]:
@@ -213,7 +227,8 @@ def _setting(each: Compared) -> dict[str, Any]:
         "alerts": len(each.lines),
         "raised": each.raised,
         "notices": each.notices,
-        "checks": dict(each.checks),
+        "checks": {monitor.name: monitor.checks for monitor in each.monitors},
+        "thresholds": {monitor.name: _threshold(monitor) for monitor in each.monitors},
         "per_month": round(each.per_month, 3),
         "per_month_normal": None if each.per_month_normal is None else round(each.per_month_normal, 3),
         "score": None if each.score is None else asdict(each.score),

@@ -10,6 +10,7 @@ from tempfile import TemporaryFile
 from types import FrameType
 from typing import Any
 
+import orjson
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -77,9 +78,11 @@ def run_backtest(config: Config, title: str, asked: Asked, echo: Echo) -> int:
         history = _history(config, asked, wanted)
         with _shown(history.size, is_interrupted) as look:
             found = backtest(config, history, question, look)
+    # First, since nothing that a terminal does may lose it.
+    page = None if asked.out is None else found.write(asked.out)
     _sum_up(found, echo)
-    if asked.out is not None:
-        echo(f"report: {found.write(asked.out)}")
+    if page is not None:
+        echo(f"report: {page}")
     if is_interrupted():
         return _INTERRUPTED
     return 1 if found.partial or not found.outcomes["released"] else 0
@@ -103,7 +106,7 @@ def _history(config: Config, asked: Asked, wanted: Range) -> History:
 
 def _time_ms(text: str, option: str) -> int:
     try:
-        return parse_time_ms(int(text) if text.isdigit() else text)
+        return parse_time_ms(int(text) if text.isascii() and text.isdigit() else text)
     except Unreadable as reason:
         raise ConfigError(f"{option}: {reason}, such as 2026-01-31T12:00:00Z") from None
 
@@ -185,12 +188,12 @@ def _sum_up(found: Backtest, echo: Echo) -> None:
     outcomes = found.outcomes
     echo(f"outcomes: {outcomes['released']:,} judged, {outcomes['late']:,} late, {outcomes['held']:,} held to the end")
     echo("")
-    alerts = found.alerts
-    for alert in alerts[:_ALERTS_SHOWN]:
-        echo(_sentence(alert))
-    if len(alerts) > _ALERTS_SHOWN:
-        echo(f"... and {len(alerts) - _ALERTS_SHOWN:,} more")
-    if not alerts:
+    lines = found.settings[0].lines
+    for line in lines[:_ALERTS_SHOWN]:
+        echo(_sentence(orjson.loads(line)))
+    if len(lines) > _ALERTS_SHOWN:
+        echo(f"... and {len(lines) - _ALERTS_SHOWN:,} more")
+    if not lines:
         echo("no alerts")
     if len(found.settings) > 1 or found.references:
         echo("")
@@ -220,7 +223,8 @@ def _table(found: Backtest) -> str:
         table.add_row(each.name, f"{each.raised:,}", f"{each.per_month:.2f}", *usual, *_cells(each.score, is_scored))
     for name, score in found.references:
         table.add_row(name, "", "", *([""] if is_usual else []), *_cells(score, is_scored))
-    console = Console(width=200, color_system=None)
+    # A setting's name is text, whatever brackets it has.
+    console = Console(width=200, color_system=None, markup=False, emoji=False, highlight=False)
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

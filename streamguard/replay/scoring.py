@@ -136,6 +136,11 @@ def outside(incidents: Iterable[Incident], span_ms: Span) -> list[Incident]:
     return [each for each in incidents if not _is_within(each, span_ms)]
 
 
+def overlap(one: Span, other: Span) -> int:
+    """How much of two times is in both, in ms."""
+    return max(0, min(one[1], other[1]) - max(one[0], other[0]))
+
+
 def per_month(count: float, length_ms: int) -> float:
     """How many in 30 days, of so many in a time of this length; 0.0 where it has none."""
     return count * MONTH_MS / length_ms if length_ms > 0 else 0.0

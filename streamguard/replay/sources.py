@@ -1,8 +1,10 @@
 """What every source of a backtest's records has in common, wherever the records are."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path as FilePath
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,7 +29,7 @@ _NO_HEADERS: tuple[tuple[()], ...] = ((),) * ROWS_MAX
 
 
 class DamagedFileError(ConfigError):
-    """A file cannot be read beyond some row; the rows before it were handed out."""
+    """Files cannot be read beyond some row; the rows before it, and all files after them, were handed out."""
 
 
 class GivenError(ConfigError, TypeError):
@@ -68,6 +70,11 @@ class Part:
     """How many bytes of the file were read for it and for what is before it."""
 
 
+def shown(path: str | FilePath) -> str:
+    """A path as text that can be written as UTF-8: bytes that are none stand there in hexadecimal."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def ignored(_read: int) -> None:
     """For who does not want to know how much was read."""
 
@@ -75,8 +82,8 @@ def ignored(_read: int) -> None:
 def batch_of(source: TopicPartition, offsets: Ints, values: Blobs) -> Batch:
     """Rows as records, at least one and at most `ROWS_MAX`, at these offsets.
 
-    Files have no Kafka timestamp. The largest time stands for it: no event time is ahead of that, so that
-    `join.max_ahead` refuses none. Event time must then come from a field.
+    They have no Kafka timestamp. The largest time stands for it, until `stamping.Stamped` knows better: no event time
+    is ahead of that, so that `join.max_ahead` refuses none. Event time must then come from a field.
     """
     count = len(offsets)
     times = np.full(count, TIME_MAX_MS)

@@ -9,6 +9,7 @@ from streamguard.core.join import JoinSettings
 from streamguard.core.waiting import NEVER
 from streamguard.replay.joining import Joinings, Pair, Seen, Step
 from streamguard.replay.processes import Child
+from streamguard.replay.topics import together
 
 
 class Stage(Protocol):
@@ -44,7 +45,7 @@ class Here:
     """In this process."""
 
     def __init__(self, pairs: Sequence[Pair], settings: JoinSettings) -> None:
-        self._joinings = Joinings(pairs, settings)
+        self._joinings = Joinings(_shared(pairs), settings)
         self._steps = self._joinings.steps()
         self.reached_ms: float = NEVER
 
@@ -102,7 +103,7 @@ class Elsewhere:
 
 def _joined(connection: Connection, pairs: Sequence[Pair], settings: JoinSettings) -> Iterator[Any]:
     """All steps, one after the other; then answers."""
-    joinings = Joinings(pairs, settings)
+    joinings = Joinings(_shared(pairs), settings)
     for step in joinings.steps():
         # The end is said by itself, so that all that can be said before it is to stop.
         step.reached_ms = min(step.reached_ms, joinings.last_ms)
@@ -116,3 +117,10 @@ def _joined(connection: Connection, pairs: Sequence[Pair], settings: JoinSetting
             yield joinings.advance(rest[0], is_last=rest[1])
         elif name != "stop":
             yield joinings.last_ms if name == "last_ms" else joinings.seen()
+
+
+def _shared(pairs: Sequence[Pair]) -> list[Pair]:
+    """The same, each topic of theirs read by one client."""
+    predictions, labels = together([each.predictions for each in pairs]), together([each.labels for each in pairs])
+    numbers = [each.number for each in pairs]
+    return [Pair(*each) for each in zip(numbers, predictions, labels, strict=True)]

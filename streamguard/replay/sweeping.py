@@ -1,15 +1,14 @@
 """The outcomes of one partition through several settings at once: one read, one order, many monitors."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import orjson
 
 from streamguard.core.alerts import Alert
 from streamguard.core.intake import Intake, MonitorSettings
 from streamguard.core.merge import Merge
 from streamguard.core.records import Batch
+from streamguard.core.rejected import reason
 from streamguard.core.trail import Trail
 from streamguard.core.watching import Watching
 from streamguard.replay.ledger import Ledger
@@ -26,12 +25,6 @@ class Told:
     """Of the outcomes topic."""
     value: bytes
     """Its data, byte for byte as the alerts topic would hold it."""
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """Its fields, as in docs/alerts.md."""
-        found: dict[str, Any] = orjson.loads(self.value)
-        return found
 
 
 class Sweep:
@@ -50,6 +43,9 @@ class Sweep:
         self._watchings = [Watching(each) for each in settings]
         self._trail = Trail()
         self._ledger = ledger
+        self.seen: Counter[str] = Counter()
+        """Released outcomes, by the name of their monitor."""
+        self.first_rejected: str | None = None
 
     @property
     def merge(self) -> Merge:
@@ -63,7 +59,9 @@ class Sweep:
 
     def step(self, batch: Batch) -> list[Told]:
         """Take records; returns the alerts of all settings."""
-        self._intake.take(batch)
+        for output in self._intake.take(batch):
+            if self.first_rejected is None:
+                self.first_rejected = ": ".join(reason(output))
         told: list[Told] = []
         for rows, groups in self._intake.release():
             found = [
@@ -74,6 +72,8 @@ class Sweep:
             found.sort(key=lambda each: each[0])
             self._trail.trace(rows, [(place, alert) for place, _, alert in found], self._topics)
             told += [_told(number, alert, self._partition) for _, number, alert in found]
+            for group in groups:
+                self.seen[group.key[0]] += len(group.rows)
             if self._ledger is not None:
                 self._ledger.add(rows, groups)
         for number, watching in enumerate(self._watchings):

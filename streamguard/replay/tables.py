@@ -19,7 +19,7 @@ from streamguard.errors import ConfigError
 from streamguard.replay.lines import split
 from streamguard.replay.packed import opened
 from streamguard.replay.rows import grouped
-from streamguard.replay.sources import ROWS_MAX, BrokenError, Part, missing
+from streamguard.replay.sources import ROWS_MAX, BrokenError, Part, missing, shown
 
 _SLICE_BYTES = 64 << 20
 """About so much of a table is in memory; of its JSON an eighth of that."""
@@ -62,6 +62,8 @@ def parquet(path: Path, needed: Sequence[fields.Path]) -> Iterator[Part]:
     Raises `ConfigError` where a needed field is not there, and `BrokenError` where the file is damaged.
     """
     opened(path).close()
+    if shown(path) != str(path):
+        raise ConfigError(f"{shown(path)}: its name is not UTF-8, as it must be of a Parquet file: rename it")
     size = path.stat().st_size
     try:
         lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)

@@ -1,7 +1,7 @@
 """Ranges of topics as sources: no group is joined, nothing is committed, nothing is written."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streamguard.config import Config, EmbeddedLog, KafkaLog
@@ -10,7 +10,11 @@ from streamguard.core.records import Batch
 from streamguard.errors import ConfigError, LogError
 from streamguard.logs.interface import Log, Span
 from streamguard.logs.opening import open_log
-from streamguard.replay.sources import OnRead, ignored
+from streamguard.replay.reading import TopicReader
+from streamguard.replay.sources import OnRead, Source, ignored
+
+# So many offsets are looked at first for a partition's last record.
+_TAIL = 100
 
 
 def opened(config: Config) -> Log:
@@ -22,7 +26,10 @@ def opened(config: Config) -> Log:
 
 @dataclass(frozen=True, slots=True)
 class TopicSource:
-    """A span of one partition; opens the log itself, in whichever process it is read."""
+    """A span of one partition; opens the log itself, in whichever process it is read.
+
+    Each opens one for itself, unless they are read `together`.
+    """
 
     settings: EmbeddedLog | KafkaLog
     topic: str
@@ -36,15 +43,58 @@ class TopicSource:
 
     def batches(self, on_read: OnRead = ignored) -> Iterator[Batch]:
         """Committed records, in the order of their offsets."""
-        if not self.size:
-            return
-        log = open_log(self.settings)
+        (source,) = together([self])
+        return source.batches(on_read)
+
+    def within(self, start: int, end: int) -> "TopicSource":
+        """Only what it has of these offsets."""
+        first = min(max(start, self.span.start), self.span.end)
+        return replace(self, span=replace(self.span, start=first, end=max(first, min(end, self.span.end))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """A source whose reader others have, too; to be read once."""
+
+    source: TopicSource
+    reader: TopicReader
+
+    @property
+    def topic(self) -> str:
+        return self.source.topic
+
+    @property
+    def partition(self) -> int:
+        return self.source.partition
+
+    @property
+    def size(self) -> int:
+        return self.source.size
+
+    def batches(self, on_read: OnRead = ignored) -> Iterator[Batch]:
         try:
-            for batch in log.read(self.topic, spans={self.partition: self.span}):
-                on_read(batch.next_offset - self.span.start)
-                yield batch
+            while (batch := self.reader.next(self.partition)) is not None:
+                on_read(batch.next_offset - self.source.span.start)
+                if len(batch):
+                    yield batch
         finally:
-            log.close()
+            self.reader.leave(self.partition)
+
+
+def together(sources: Sequence[Source]) -> list[Source]:
+    """The same sources, to be read once, in this process; those of a topic through one client.
+
+    A client for each would be hundreds of connections and threads where there are hundreds of partitions.
+    """
+    by_topic: dict[str, list[TopicSource]] = {}
+    for each in sources:
+        if isinstance(each, TopicSource):
+            by_topic.setdefault(each.topic, []).append(each)
+    readers = {
+        topic: TopicReader(found[0].settings, topic, {each.partition: each.span for each in found})
+        for topic, found in by_topic.items()
+    }
+    return [_Shared(each, readers[each.topic]) if isinstance(each, TopicSource) else each for each in sources]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +133,33 @@ def _held(log: Log, topic: str) -> str:
     first = _first_ms(log, topic, spans)
     if first is None:
         return "it is empty"
-    last = max(
-        int(batch.timestamps[-1])
-        for number, span in spans.items()
-        if span.start < span.end
-        # The very last offset may be a marker.
-        for batch in log.read(topic, spans={number: Span(max(span.start, span.end - 10), span.end, span.held)})
-    )
-    return f"its timestamps are from {rfc3339(first)} to {rfc3339(last)}"
+    return f"its first record is of {rfc3339(first)}, its last of {rfc3339(_last_ms(log, topic, spans))}"
 
 
-def _first_ms(log: Log, topic: str, spans: dict[int, Span]) -> int | None:
-    firsts = (
-        next(iter(log.read(topic, spans={number: Span(span.start, min(span.end, span.start + 10), span.held)})), None)
-        for number, span in spans.items()
-        if span.start < span.end
-    )
-    return min((int(batch.timestamps[0]) for batch in firsts if batch is not None), default=None)
+def _first_ms(log: Log, topic: str, spans: Mapping[int, Span]) -> int | None:
+    """The earliest timestamp of the partitions' first records; None where there is no record."""
+    left = {number for number, span in spans.items() if span.start < span.end}
+    firsts = []
+    for batch in log.read(topic, spans=spans, wanted=lambda: left):
+        number = batch.source.partition
+        if number in left and len(batch):
+            firsts.append(int(batch.timestamps[0]))
+        if len(batch) or batch.next_offset >= spans[number].end:
+            left.discard(number)
+        if not left:
+            break
+    return min(firsts, default=None)
+
+
+def _last_ms(log: Log, topic: str, spans: Mapping[int, Span]) -> int:
+    """The latest timestamp of the partitions' last records, of which there must be one."""
+    lasts: dict[int, int] = {}
+    left, width = dict(spans), _TAIL
+    # What lies before the end may be markers, or compacted away: then more is looked at.
+    while left:
+        tails = {number: replace(span, start=max(span.start, span.end - width)) for number, span in left.items()}
+        for batch in log.read(topic, spans=tails):
+            lasts[batch.source.partition] = int(batch.timestamps[-1])
+        left = {number: span for number, span in left.items() if number not in lasts and tails[number] != span}
+        width *= 100
+    return max(lasts.values())

@@ -1,7 +1,9 @@
 """Stage two of a replay: all settings over all outcomes, here and, where they are many, in processes beside this."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -11,7 +13,10 @@ from streamguard.core.intake import MonitorSettings
 from streamguard.core.records import Batch, TopicPartition
 from streamguard.replay.ledger import Ledger
 from streamguard.replay.processes import Child
+from streamguard.replay.spool import Spool
 from streamguard.replay.sweeping import Sweep, Told
+
+_PIECE = 500
 
 Outcomes = list[tuple[int, bytes]]
 """Records of the outcomes topic, each with its partition."""
@@ -21,9 +26,14 @@ Outcomes = list[tuple[int, bytes]]
 class Watched:
     """What came of it."""
 
-    told: list[Told] = field(default_factory=list)
-    """The alerts of all settings in the order of event time."""
+    told: Spool
+    """The alerts of all settings."""
     released: int = 0
+    rejected: int = 0
+    """Records of the outcomes topic that cannot be read."""
+    first_rejected: str | None = None
+    seen: Counter[str] = field(default_factory=Counter)
+    """Released outcomes, by the name of their monitor."""
     late: int = 0
     """Outcomes that came after their time was released, and were not checked."""
     held: int = 0
@@ -46,7 +56,7 @@ class Watchers:
         self._shares = shares
         self._others = [Child(_watched, settings[share::shares], target_count) for share in range(1, shares)]
         self._offsets = [0] * target_count
-        self._told: list[Told] = []
+        self._told = Spool()
 
     @property
     def alert_count(self) -> int:
@@ -81,19 +91,27 @@ class Watchers:
         nothing = [None] * len(values)
         source = TopicPartition("outcomes", target)
         batch = Batch(source, offsets, offsets, nothing, values, [()] * len(values), int(offsets[-1]) + 1)
-        self._told += self._sweeps[target].step(batch)
+        self._told.add(self._sweeps[target].step(batch))
 
     def result(self) -> Watched:
-        """After the last outcome."""
-        told = [replace(each, setting=each.setting * self._shares) for each in self._told]
+        """After the last outcome, and once."""
+        told = self._told
+        if self._others:
+            told = Spool()
+            told.add(replace(each, setting=each.setting * self._shares) for each in self._told)
         for share, other in enumerate(self._others, 1):
-            theirs: Watched = other.ask(None)
-            told += [replace(each, setting=each.setting * self._shares + share) for each in theirs.told]
+            other.tell(None)
+            while theirs := other.hear():
+                told.add(replace(each, setting=each.setting * self._shares + share) for each in theirs)
+        sweeps = self._sweeps
         return Watched(
-            sorted(told, key=lambda each: (each.event_time_ms, each.partition)),
-            sum(sweep.counts["released"] for sweep in self._sweeps),
-            sum(sweep.merge.late_count for sweep in self._sweeps),
-            self.held,
+            told=told,
+            released=sum(sweep.counts["released"] for sweep in sweeps),
+            rejected=sum(sweep.counts["rejected"] for sweep in sweeps),
+            first_rejected=next((sweep.first_rejected for sweep in sweeps if sweep.first_rejected), None),
+            seen=sum((sweep.seen for sweep in sweeps), Counter()),
+            late=sum(sweep.merge.late_count for sweep in sweeps),
+            held=self.held,
         )
 
     def close(self) -> None:
@@ -102,9 +120,12 @@ class Watchers:
             other.close()
 
 
-def _watched(connection: Connection, settings: Sequence[MonitorSettings], target_count: int) -> Iterator[Watched]:
-    """Take outcomes until asked for the result."""
+def _watched(connection: Connection, settings: Sequence[MonitorSettings], target_count: int) -> Iterator[list[Told]]:
+    """Take outcomes until asked for the alerts; then all of them in pieces, and an empty one."""
     watchers = Watchers(settings, target_count)
     while (words := connection.recv()) != (None,):
         watchers.step(*words)
-    yield watchers.result()
+    told = iter(watchers.result().told)
+    while piece := list(islice(told, _PIECE)):
+        yield piece
+    yield []

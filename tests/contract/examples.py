@@ -5,7 +5,11 @@ from typing import Any
 
 import orjson
 
+from streamguard.config.handlers import RetrainHandler
+from streamguard.core.fields import parse_time_ms
 from streamguard.core.records import Stream
+from streamguard.handlers.alert import read_alert
+from streamguard.handlers.retraining import Retrainings
 from tests.contract.schemas import CONTRACT
 from tests.core.helpers import documents
 from tests.core.test_monitor_budget import BUDGETED, drawn, outcomes, settings, stepped
@@ -31,10 +35,24 @@ def watched() -> list[dict[str, Any]]:
     return documents(stepped(outcomes(wrong, lost=lost, countries=2), given, []), Stream.ALERTS)
 
 
+def retrained(alert: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a retrain handler tells of an alert for which it runs a program, and when."""
+    runs = Retrainings(RetrainHandler(name="again", type="retrain", command=("/opt/retrain.sh",)))
+    raised = read_alert(orjson.dumps(alert))
+    started_ms = parse_time_ms(alert["event_time"]) + 2000
+    told, _ = runs.begin(raised, started_ms)
+    runs.published(told)
+    runs.end(raised.episode, started_ms + 5_400_000, None, {"version": "8"})
+    for each in (*told, *runs.unpublished()):
+        yield orjson.loads(each.data())
+
+
 def names(alert: dict[str, Any]) -> Iterator[str]:
     """What it is an example of."""
     kind, status = alert["kind"], alert["status"]
-    if alert["severity"] == "info":
+    if "retraining" in alert:
+        yield f"{kind}-{status if alert['retraining']['state'] == 'started' else 'ended'}"
+    elif alert["severity"] == "info":
         yield f"{kind}-improvement"
     elif alert["resolution"] == "accepted":
         yield f"{kind}-accepted"
@@ -47,7 +65,9 @@ def names(alert: dict[str, Any]) -> Iterator[str]:
 def found() -> dict[str, bytes]:
     """The first alert of each name, as it is written to a file."""
     first: dict[str, dict[str, Any]] = {}
-    for alert in (*golden(), *watched()):
+    alerts = [*golden(), *watched()]
+    drift = next(each for each in alerts if each["kind"] == "mismatch_drift" and each["status"] == "raised")
+    for alert in (*alerts, *retrained(drift)):
         for name in names(alert):
             first.setdefault(name, alert)
     return {name: orjson.dumps(alert, option=orjson.OPT_INDENT_2) + b"\n" for name, alert in first.items()}

@@ -15,11 +15,16 @@ from jsonschema import Draft7Validator
 from streamguard.config import parse
 from streamguard.core.join import JoinTask
 from streamguard.core.records import Stream
-from streamguard.logs.interface import Log, TopicInfo
+from streamguard.handlers.alert import Alert
+from streamguard.handlers.functions import on_alert
+from streamguard.handlers.sink import PermanentError
+from streamguard.logs.interface import Log, Record, TopicInfo
 from streamguard.worker.topology import prepare
 from tests.contract.schemas import ASYNCAPI, CONTRACT, document, wrong
 from tests.contract.test_schemas import FILES
+from tests.contract.test_structured import alert as silent_alert
 from tests.core.helpers import batch, topology
+from tests.handlers.helpers import Place, subscribed
 
 SPECS = "@asyncapi/specs@6.11.1"
 DOCUMENT = document(ASYNCAPI.name)
@@ -161,7 +166,8 @@ def test_the_alerts_among_the_examples_are_real() -> None:
 def test_channels_are_the_topics_of_a_configuration() -> None:
     """Each by its role, at the address that the topic has by default."""
     addresses = {name: each["address"].replace("{group}", GROUP) for name, each in DOCUMENT["channels"].items()}
-    assert addresses == parse(SMALL).topics
+    config = parse(SMALL)
+    assert addresses == {**config.topics, "deadLetters": config.dead_letters_topic}
 
 
 class Made:
@@ -190,6 +196,41 @@ def test_topics_are_made_as_the_document_says() -> None:
             assert settings["retention.ms"] == (-1 if made.retention_ms is None else made.retention_ms)
         assert binding.get("partitions", made.partitions) == made.partitions
     assert DOCUMENT["channels"]["alerts"]["bindings"]["kafka"]["partitions"] == 1
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """An embedded log with an alerts topic."""
+    place = Place(tmp_path)
+    yield place
+    place.log.close()
+
+
+def test_a_dead_letter_is_as_the_document_says(place: Place) -> None:
+    """A real one, of an alert in either mode, on the topic as it is made."""
+
+    @on_alert(start="earliest")
+    def refuses(_: Alert) -> None:
+        raise PermanentError("no such hook")
+
+    alerts = [silent_alert(number).output("streamguard/g", is_structured=number > 0) for number in range(2)]
+    place.log.append([Record("alerts", each.key, each.value, headers=each.headers) for each in alerts])
+    with subscribed(place, [refuses]) as wait:
+        wait(lambda: len(place.dead()) == 2)
+    topic = place.config.dead_letters_topic
+    found: dict[bytes | None, dict[str, str]] = {}
+    for letters in place.log.read(topic):
+        found |= {
+            value: {name: (text or b"").decode() for name, text in headers}
+            for value, headers in zip(letters.values, letters.headers, strict=True)
+        }
+    for value, headers in found.items():
+        for part, told in (("payload", orjson.loads(value or b"")), ("headers", headers)):
+            assert wrong(f"{ASYNCAPI.name}#/components/messages/deadLetter/{part}", told) == []
+    assert set(found) == {each.value for each in alerts}
+    made, said = place.log.topics([topic])[topic], DOCUMENT["channels"]["deadLetters"]["bindings"]["kafka"]
+    assert (made.partitions, made.retention_ms, made.compacted) == (said["partitions"], None, False)
+    assert said["topicConfiguration"] == {"cleanup.policy": ["delete"], "retention.ms": -1}
 
 
 def test_records_as_in_the_examples_are_taken() -> None:

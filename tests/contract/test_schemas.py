@@ -23,6 +23,7 @@ STATES = {
     **dict.fromkeys((*DRIFTS, "label_starvation"), ("raised", "updated", "resolved")),
     **dict.fromkeys(("no_data", "type_disagreement"), ("raised", "resolved")),
     "segments_full": ("raised",),
+    "retraining": ("updated",),
 }
 """What can become of each kind."""
 ALL = {(kind, status) for kind, statuses in STATES.items() for status in statuses}
@@ -93,16 +94,17 @@ def test_fields_are_those_of_the_page_and_in_its_order() -> None:
     """Schema, page and record are one list."""
     (table,) = re.findall(r"^\| field \| meaning \|\n(.*?)\n\n", PAGE, flags=re.MULTILINE | re.DOTALL)
     named = [name for line in table.splitlines() for name in re.findall(r"`(\w+)`", line.split(" | ")[0])]
-    assert named == list(SCHEMA["properties"]) == SCHEMA["required"]
+    assert named == list(SCHEMA["properties"])
+    assert named == [*SCHEMA["required"], "retraining"]
     for alert in FILES.values():
-        assert list(alert) == named
+        assert list(alert) == (named if alert["kind"] == "retraining" else named[:-1])
 
 
 def test_checks_are_those_that_can_be_configured() -> None:
     """Each with its settings: those that are always told are required."""
     models: dict[str, type[BaseModel]] = {"threshold": ThresholdSettings, "budgeted": BudgetedSettings}
     models |= {kind: settings_of(kind) for kind in TYPES}
-    ours = {"no_data", "types", "segments"}
+    ours = {"no_data", "types", "segments", "retrain"}
     assert {name.removeprefix("check_") for name in SCHEMA["$defs"] if name.startswith("check_")} == {*models, *ours}
     for name, model in models.items():
         fields = {field: each for field, each in model.model_fields.items() if field != "rebaseline_at"}
@@ -118,7 +120,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Every field, at any depth, whose name is ours."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         yield from places(value[0], (*path, 0))
-    if not isinstance(value, dict) or path[-1:] in (("segment",), ("source",)):
+    if not isinstance(value, dict) or path[-1:] in (("segment",), ("source",), ("result",)):
         return
     for name, inner in value.items():
         yield (*path, name)
@@ -148,7 +150,8 @@ def test_an_alert_that_lacks_or_adds_or_mistakes_a_field_does_not_fit(name: str)
     for path in places(alert):
         assert path[-1] in OPTIONAL or wrong_alert(changed(alert, path, ...)), path
         assert wrong_alert(changed(alert, (*path[:-1], "more"), 1)), path
-        assert wrong_alert(changed(alert, path, {"no": ["such"]})), path
+        mistaken = "no such" if path[-1] == "result" else {"no": ["such"]}
+        assert wrong_alert(changed(alert, path, mistaken)), path
 
 
 WRONG: list[tuple[str, tuple[Any, ...], Any]] = [
@@ -187,6 +190,10 @@ WRONG: list[tuple[str, tuple[Any, ...], Any]] = [
     ("type_disagreement-raised", ("severity",), "critical"),
     ("type_disagreement-raised", ("examples",), []),
     ("segments_full-raised", ("status",), "resolved"),
+    ("mismatch_drift-raised", ("retraining",), None),
+    ("retraining-updated", ("status",), "raised"),
+    ("retraining-ended", ("retraining", "state"), "done"),
+    ("retraining-ended", ("retraining", "result"), "version 8"),
     ("segments_full-raised", ("model",), "fraud"),
 ]
 

@@ -123,7 +123,7 @@ def test_a_replay_tells_the_data_in_either_mode(history: Path, tmp_path: Path) -
     sides = [history / f"{name}.jsonl.gz" for name in ("predictions", "labels")]
     binary, structured = (streamguard.backtest(each, *sides) for each in (history / "config.yaml", path))
     assert structured.config.alerts.mode == "structured"
-    assert [each.lines for each in structured.settings] == [each.lines for each in binary.settings]
+    assert [list(each.lines) for each in structured.settings] == [list(each.lines) for each in binary.settings]
     assert structured.settings[0].lines
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from streamguard.config import Config, parse
+from streamguard.core.alerts import alert_data
 from streamguard.handlers.functions import AlertHandler
 from streamguard.handlers.subscriber import Subscriber
 from streamguard.logs.embedded import EmbeddedLog
@@ -83,7 +84,7 @@ class Place:
         for batch in self.log.read(topic):
             for value, headers in zip(batch.values, batch.headers, strict=True):
                 about = {name: (text or b"").decode() for name, text in headers}
-                found.append((orjson.loads(value or b"")["id"], about["__connect.errors.exception.message"]))
+                found.append((alert_data(value)["id"], about["__connect.errors.exception.message"]))
         return found
 
 

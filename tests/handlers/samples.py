@@ -2,11 +2,13 @@
 
 import socket
 import socketserver
+import ssl
 import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import orjson
@@ -216,9 +218,10 @@ class Server:
     """Answers the first request with the first answer and so on, further ones with the last.
 
     An answer is bytes, after which the connection ends unless it says its length; or a function of the connection.
+    With a certificate, whose key is in the same file, it speaks TLS.
     """
 
-    def __init__(self, *answers: bytes | Callable[[Peer], None]) -> None:
+    def __init__(self, *answers: bytes | Callable[[Peer], None], certificate: Path | None = None) -> None:
         self.answers = answers
         self.requests: list[Request] = []
         self.connections = 0
@@ -226,7 +229,11 @@ class Server:
         self._server = _TcpServer(("127.0.0.1", 0), Peer)
         self._server.owner = self  # type: ignore[attr-defined]
         self.where = f"127.0.0.1:{self._server.server_address[1]}"
-        self.url = f"http://{self.where}"
+        self.url = f"{'http' if certificate is None else 'https'}://{self.where}"
+        if certificate is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._environment = pytest.MonkeyPatch()
 
     def __enter__(self) -> Self:

@@ -145,6 +145,20 @@ def test_an_alert_that_stands_there_twice_is_delivered_once() -> None:
     assert later.add(3, "a", alert_id(8), is_wanted=True)
 
 
+def test_ids_of_others_fit_into_the_note() -> None:
+    """And two that only begin alike are two, also over a restart."""
+    deliveries = Deliveries(0)
+    ids = [f"{chr(0) * 10}\U0001f600{number}" for number in range(300)]
+    for offset, each in enumerate(ids):
+        assert deliveries.add(offset, each, each, is_wanted=True)
+        deliveries.begin(offset)
+        deliveries.settle(offset)
+    assert len(deliveries.note().encode()) <= NOTE_BYTES_MAX
+    later = Deliveries.restored(deliveries.committed, deliveries.note())
+    assert not later.add(300, "a", ids[-1], is_wanted=True)
+    assert later.add(301, "a", f"{ids[-1]}0", is_wanted=True)
+
+
 def test_what_is_not_wanted_is_settled() -> None:
     """So is a gap, and what was no alert."""
     deliveries = Deliveries(5)

@@ -25,9 +25,9 @@ from tests.handlers.samples import (
 )
 
 
-def sink_at(url: str) -> AlertmanagerSink:
+def sink_at(url: str, lasts_ms: int = 3_600_000) -> AlertmanagerSink:
     """A sink that posts there."""
-    section = AlertmanagerHandler(name="am", type="alertmanager", url=SecretStr(url), lasts=3_600_000)
+    section = AlertmanagerHandler(name="am", type="alertmanager", url=SecretStr(url), lasts=lasts_ms)
     return AlertmanagerSink(section)
 
 
@@ -60,7 +60,7 @@ def test_all_that_is_posted_of_an_alert() -> None:
         "annotations": {
             "summary": "CRITICAL raised: mismatch_drift, by country (country=NO, plan=(none)), 2.26% -> 34.38%",
             "id": RAISED_ID,
-            "explain": f"streamguard explain {RAISED_ID}",
+            "explain": f"streamguard explain {RAISED_ID} CONFIG",
         },
         "startsAt": "2026-01-05T15:21:22.075Z",
         "endsAt": "2026-01-05T17:16:31.042Z",
@@ -85,6 +85,23 @@ def test_without_an_onset_it_starts_with_its_event() -> None:
     """And never after its end, which would be refused."""
     starts = [each["startsAt"] for each in posted(silent(), resolved(onset="2026-01-05T23:00:00Z"))]
     assert starts == ["2026-01-05T16:16:31.042Z", "2026-01-05T18:38:31.042Z"]
+
+
+@pytest.mark.parametrize("notice", [improved(), raised(kind="segments_full")])
+@pytest.mark.parametrize(("lasts_ms", "ends"), [(86_400_000, "17:16:31.042"), (60_000, "16:17:31.042")])
+def test_a_notice_ends_by_itself(notice: Alert, lasts_ms: int, ends: str) -> None:
+    """Within the hour, since nothing will resolve it; what may be resolved lasts as long as it is set to."""
+    with Server(reply(200)) as server:
+        sink_at(server.url, lasts_ms).deliver([notice, silent()])
+    told, other = orjson.loads(server.requests[0].body)
+    assert told["endsAt"] == f"2026-01-05T{ends}Z"
+    assert other["endsAt"] == ("2026-01-06T16:16:31.042Z" if lasts_ms == 86_400_000 else f"2026-01-05T{ends}Z")
+
+
+def test_time_has_an_end() -> None:
+    """Also for an alert of the last day that there is."""
+    (found,) = posted(raised(event_time="9999-12-31T23:59:59.000Z"))
+    assert found["endsAt"] == "9999-12-31T23:59:59.999Z"
 
 
 @pytest.mark.parametrize("text", [HOSTILE, LONG])

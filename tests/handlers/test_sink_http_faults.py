@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from streamguard.handlers.sink import DeliveryError, PermanentError, TemporaryError
-from streamguard.handlers.sinks.http import Poster
+from streamguard.handlers.sinks.http import Post, Poster
 from tests.handlers.samples import Peer, Server, reply
 
 
@@ -134,5 +134,5 @@ def test_an_answer_without_end_is_not_read_to_its_end() -> None:
 def test_several_have_the_time_of_one() -> None:
     """What was answered until then is known."""
     with Server(reply(200), reply(400), silent) as server:
-        found = Poster("hook", server.url, 600).post_all([b"1", b"2", b"3", b"4"], {})
+        found = Poster("hook", server.url, 600).post_all(list(map(Post, (b"1", b"2", b"3", b"4"))), {})
     assert [type(each) for each in found] == [type(None), PermanentError, TemporaryError]

@@ -1,6 +1,7 @@
 """Mail: what is in it, and that nothing in it is an alert's to choose."""
 
 import email
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -122,7 +123,7 @@ def test_the_whole_mail() -> None:
         "Examples: r1817, r1862",
         "Check: adwin",
         "Guarantee: none: nobody knows how often adwin alarms though nothing is wrong",
-        f"Explain: streamguard explain {RAISED_ID}",
+        f"Explain: streamguard explain {RAISED_ID} CONFIG",
     ]
 
 
@@ -172,7 +173,9 @@ class Tags(HTMLParser):
 def check_harmless(message: EmailMessage) -> None:
     """No header, no tag and no line is an alert's to choose."""
     names = {"From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "X-Streamguard-Event-Time"}
-    assert set(message) == {*names, "MIME-Version", "Content-Type"}
+    threads = {"In-Reply-To", "References"} & set(message)
+    assert set(message) - threads == {*names, "MIME-Version", "Content-Type"}
+    assert all(re.fullmatch(r"<[\w-]+@example\.com>", message[each], re.ASCII) for each in (*threads, "Message-ID"))
     assert not {"Cc", "Cf", "Zl", "Zp"} & set(map(category, message["Subject"]))
     assert message["To"] == "team@example.com"
     tags = Tags()
@@ -180,6 +183,11 @@ def check_harmless(message: EmailMessage) -> None:
     known = {"html", "body", "h3", "table", "tr", "th", "td", "bdi", "align", "valign"}
     assert tags.found <= known
     assert part(message, "plain").count("\n") < 30
+
+
+def read_harmless(sent: bytes) -> None:
+    """Of a mail of one alert as it is sent."""
+    check_harmless(email.message_from_bytes(sent, policy=policy.default))
 
 
 @pytest.mark.parametrize("text", [HOSTILE, LONG, RIGHT_TO_LEFT])
@@ -197,4 +205,4 @@ def test_hostile_texts_are_only_text(text: str) -> None:
 def test_any_text_is_only_text(text: str) -> None:
     """As the server would read it."""
     made = EmailSink(section(25))._message([hostile(text, id=text, episode=text, kind=text)])
-    check_harmless(email.message_from_bytes(made.as_bytes(), policy=policy.default))
+    read_harmless(made.as_bytes())

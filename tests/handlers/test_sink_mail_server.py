@@ -1,10 +1,8 @@
 """Mail servers that are not whom we mean, refuse, or are slow."""
 
-import shutil
 import socket
 import socketserver
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,20 +20,6 @@ from streamguard.handlers.sink import DeliveryError, PermanentError, TemporaryEr
 from streamguard.handlers.sinks.mail import EmailSink
 from tests.handlers.samples import raised
 from tests.handlers.test_sink_mail import section, serving
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of 127.0.0.1, signed by itself; its key is in the same file."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs openssl to make a certificate")
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path), "-out", f"{path}.crt"]
-    subprocess.run([openssl, *request.split(), *names], check=True, capture_output=True)
-    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
-    return path
 
 
 def context(certificate: Path) -> ssl.SSLContext:
@@ -62,12 +46,14 @@ def test_encryption_is_for_a_server_that_is_known(certificate: Path, monkeypatch
         with pytest.raises(TemporaryError, match="CERTIFICATE_VERIFY_FAILED"):
             EmailSink(settings).deliver([raised()])
         assert logins == []
+        trusting = settings.model_copy(update={"ca_file": f"{certificate}.crt"})
+        EmailSink(trusting).deliver([raised()])
         monkeypatch.setenv("SSL_CERT_FILE", f"{certificate}.crt")
         EmailSink(settings).deliver([raised()])
         wrong = section(port, tls=tls, username="guard", password=SecretStr("wrong"))
         with pytest.raises(PermanentError, match=r"^127\.0\.0\.1:\d+ answered 535 "):
             EmailSink(wrong).deliver([raised()])
-    assert len(mailbox.envelopes) == 1
+    assert len(mailbox.envelopes) == 2
 
 
 def test_a_server_without_encryption_gets_no_mail() -> None:

@@ -175,7 +175,7 @@ def test_not_all_is_told_of_what_is_long() -> None:
 
 def test_the_command_is_safe_to_type() -> None:
     """An ID is not always ours."""
-    assert explain_command(raised(id="$(rm -rf ~)'")) == "streamguard explain '$(rm -rf ~)'\"'\"''"
+    assert explain_command(raised(id="$(rm -rf ~)'")) == "streamguard explain '$(rm -rf ~)'\"'\"'' CONFIG"
 
 
 def test_keys_are_of_the_ids() -> None:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from streamguard.config.handlers import PagerDutyHandler
 from streamguard.handlers.alert import Alert
 from streamguard.handlers.sink import PermanentError, TemporaryError
+from streamguard.handlers.sinks import headline
 from streamguard.handlers.sinks.pagerduty import PagerDutySink
 from tests.handlers.samples import (
     HOSTILE,
@@ -74,7 +75,7 @@ def test_an_episode_triggers_an_incident() -> None:
             "class": "mismatch_drift",
         },
     }
-    assert details.pop("explain") == f"streamguard explain {RAISED_ID}"
+    assert details.pop("explain") == f"streamguard explain {RAISED_ID} CONFIG"
     assert details == {name: value for name, value in raised().data.items() if name != "source"}
 
 
@@ -87,7 +88,7 @@ def test_an_update_and_the_end_are_of_the_same_incident() -> None:
 @pytest.mark.parametrize(
     ("sample", "severity"),
     [
-        (improved(), "info"),
+        (raised(severity="info"), "info"),
         (raised(severity="warning"), "warning"),
         (raised(severity="fatal"), "warning"),
     ],
@@ -95,6 +96,34 @@ def test_an_update_and_the_end_are_of_the_same_incident() -> None:
 def test_severities_are_pagerdutys(sample: Alert, severity: str) -> None:
     """It refuses others."""
     assert event(sample)["payload"]["severity"] == severity
+
+
+@pytest.mark.parametrize("notice", [improved(), raised(kind="segments_full", severity="warning", segment={})])
+def test_a_notice_opens_no_incident(notice: Alert) -> None:
+    """Nothing would ever resolve it: it is a change event, which calls nobody."""
+    with Server(reply(202)) as server:
+        sink_at(server).deliver([notice])
+    assert server.requests[0].target == "/v2/change/enqueue"
+    (found,) = events(server)
+    details = found["payload"].pop("custom_details")
+    assert found == {
+        "routing_key": KEY,
+        "payload": {
+            "summary": headline(notice),
+            "source": "streamguard/fraud",
+            "timestamp": "2026-01-05T16:16:31.042Z",
+        },
+    }
+    assert details["id"] == notice.id
+
+
+def test_notices_and_incidents_come_in_order() -> None:
+    """Each to its place, and a second try goes on where the first one stopped."""
+    alerts = [raised(), improved(), resolved()]
+    with Server(reply(202), reply(503), reply(202)) as server:
+        deliver_again(sink_at(server), alerts)
+    event, change = "/v2/enqueue", "/v2/change/enqueue"
+    assert [each.target for each in server.requests] == [event, change, change, event]
 
 
 def test_what_is_unknown_is_left_out() -> None:

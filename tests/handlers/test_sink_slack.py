@@ -79,7 +79,7 @@ def test_the_whole_message() -> None:
                 "*Examples*: `r1817, r1862`",
                 "*Check*: `adwin`",
                 "*Guarantee*: `none: nobody knows how often adwin alarms though nothing is wrong`",
-                f"*Explain*: `streamguard explain {RAISED_ID}`",
+                f"*Explain*: `streamguard explain {RAISED_ID} CONFIG`",
             ]
         ),
     )
@@ -132,7 +132,7 @@ def test_hostile_texts_are_only_shown(text: str) -> None:
     """Nobody is called, nothing is linked or formatted, and nothing is too long."""
     texts = sections(hostile(text, kind=text, severity=text, status=text))
     check_harmless(texts)
-    assert texts[1].endswith(f"*Explain*: `streamguard explain {RAISED_ID}`")
+    assert texts[1].endswith(f"*Explain*: `streamguard explain {RAISED_ID} CONFIG`")
 
 
 @given(st.text())

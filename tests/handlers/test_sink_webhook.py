@@ -1,8 +1,10 @@
 """CloudEvents over HTTP, structured, and signed."""
 
 import hmac
+import logging
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,13 +14,14 @@ from pydantic import SecretStr
 from streamguard.config.handlers import WebhookHandler
 from streamguard.errors import ConfigError
 from streamguard.handlers.alert import Alert
-from streamguard.handlers.sink import PermanentError
+from streamguard.handlers.sink import PermanentError, TemporaryError
 from streamguard.handlers.sinks.webhook import WebhookSink
 from tests.handlers.samples import (
     HOSTILE,
     LONG,
     RAISED_ID,
     UPDATED_ID,
+    Peer,
     Request,
     Server,
     hostile,
@@ -109,6 +112,39 @@ def test_errors_tell_no_secret() -> None:
         )
         with pytest.raises(PermanentError, match=r"^127\.0\.0\.1:\d+ answered 400: bad signature by \*\*\* at \*\*\*$"):
             WebhookSink(section, "streamguard/fraud").deliver([raised()])
+
+
+def test_headers_of_the_configuration_are_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """With each request, beside ours; none of them is told, though the answer repeats them."""
+    caplog.set_level(logging.DEBUG)
+    headers = {"Authorization": "Bearer hunter2", "x-team": "ml", "user-agent": "theirs"}
+
+    def echo(peer: Peer) -> None:
+        peer.send(reply(403, b"ml has no right: Bearer hunter2, hunter2"))
+
+    with Server(echo) as server:
+        section = WebhookHandler.model_validate(
+            {"name": "hook", "type": "webhook", "url": server.url, "headers": headers, "secret": "a key"}
+        )
+        sink = WebhookSink(section, "streamguard/fraud")
+        with pytest.raises(PermanentError, match=r"answered 403: ml has no right: \*\*\*, \*\*\*$"):
+            sink.deliver([raised()])
+    (request,) = server.requests
+    assert request.headers.items() >= {name.lower(): value for name, value in headers.items()}.items()
+    assert request.headers["content-type"] == "application/cloudevents+json"
+    assert request.headers["idempotency-key"] == RAISED_ID
+    assert "hunter2" not in f"{caplog.text} {section!r} {sink!r}"
+
+
+def test_an_authority_of_ones_own_is_trusted(certificate: Path) -> None:
+    """And without it a server that it vouches for is not: that may be anybody."""
+    with Server(reply(202), certificate=certificate) as server:
+        settings = {"name": "hook", "type": "webhook", "url": server.url}
+        trusting = WebhookHandler.model_validate({**settings, "ca_file": f"{certificate}.crt"})
+        with pytest.raises(TemporaryError, match="CERTIFICATE_VERIFY_FAILED"):
+            WebhookSink(WebhookHandler.model_validate(settings), "streamguard/fraud").deliver([raised()])
+        WebhookSink(trusting, "streamguard/fraud").deliver([raised()])
+    assert len(server.requests) == 1
 
 
 def test_an_empty_key_is_refused() -> None:

@@ -1,20 +1,32 @@
 """What live raised on a broker, a replay of the same topics raises: byte for byte, and without leaving a trace."""
 
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaProducer
 
 from streamguard.config import Mode, parse
+from streamguard.errors import ConfigError
+from streamguard.logs.interface import Record, TopicInfo
+from streamguard.logs.opening import open_log
 from streamguard.replay.backtesting import Question, backtest
+from streamguard.replay.explain import explain
 from streamguard.replay.history import of_topics
 from streamguard.replay.result import Backtest
-from streamguard.replay.topics import Range
+from streamguard.replay.topics import Range, spans_of
 from tests.integration.conftest import CLIENTS
 from tests.integration.jobs import Job, stream
 
 pytestmark = pytest.mark.broker
+
+MANY = 100
+FILES_MAX = 256
 
 
 @pytest.fixture(params=CLIENTS)
@@ -94,3 +106,77 @@ def test_a_part_of_the_topics(job: Job) -> None:
     for side in ("predictions", "labels"):
         assert found.counts[side]["consumed"] == sum(each.topic == side for each in inside)
     assert "the range begins after the topics do" in found.agreement
+
+
+def by_day_time() -> Sequence[Record]:
+    """The stream over many partitions, one after the other: each has its own part of the day."""
+    ranks: dict[str, int] = {}
+    records = []
+    for record in stream():
+        try:
+            request_id = str(orjson.loads(record.value or b"")["request_id"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            request_id = ""
+        rank = ranks.setdefault(request_id, len(ranks))
+        records.append(replace(record, partition=rank * MANY // 20_500))
+    return records
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_many_partitions_need_few_files(broker: str, tmp_path: Path, client: str) -> None:
+    """A client for each would need thousands. They take turns, and what is found is what an embedded log gives."""
+    job = Job(broker, tmp_path, partitions=MANY, log_settings={"client": client})
+    job.create()
+    records = by_day_time()
+    with job.open() as log:
+        job.append(log, records)
+    command = [sys.executable, "-m", "streamguard.cli", "backtest", str(job.config()), "--out", str(tmp_path / "out")]
+    limited = ["bash", "-c", f'ulimit -n {FILES_MAX} && exec "$@"', "limited", *command, "--processes", "1"]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    config = parse(job.settings({"kind": "embedded", "path": str(tmp_path / "log.db"), "group": job.name}))
+    with closing(open_log(config.log)) as log:
+        for topic in job.inputs:
+            log.create(TopicInfo(topic, MANY))
+        job.append(log, records)
+        history = of_topics(config, log, Mode.IDEAL, Range())
+    expected = backtest(config, history, Question(processes=1)).settings[0].lines
+    assert len(expected) > 5
+    assert (tmp_path / "out" / "alerts.jsonl").read_bytes().splitlines() == list(expected)
+
+
+def test_an_alert_is_explained(job: Job) -> None:
+    """From no more of the topics than it names, and as much before that."""
+    alerts = [orjson.loads(value) for value in values(job)]
+    alert = next(each for each in alerts if each["kind"] == "mismatch_drift" and each["status"] == "raised")
+    config = parse(job.settings())
+    with job.open() as log:
+        found = explain(config, of_topics(config, log, Mode.IDEAL, Range()), alert)
+    before = [each.rate for each in found.steps if each.from_ms < found.onset_ms]
+    after = [each.rate for each in found.steps if each.from_ms >= found.onset_ms]
+    assert sum(before) / len(before) < sum(after) / len(after)
+    for each in found.wrong:
+        assert orjson.loads(each.record)["request_id"] == each.request_id
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_what_a_topic_of_transactions_holds(broker: str, tmp_path: Path, client: str) -> None:
+    """Its first and its last record are told, however much was aborted before and behind."""
+    job = Job(broker, tmp_path, log_settings={"client": client})
+    job.create()
+    topic, _ = job.inputs
+    start_ms = 1_767_571_200_000
+    with closing(KafkaProducer(bootstrap_servers=broker, transactional_id=topic)) as producer:
+        producer.init_transactions()
+        for times, is_committed in (([1] * 300, False), ([2, 3], True), ([4] * 300, False)):
+            producer.begin_transaction()
+            for each in times:
+                producer.send(topic, b"v", partition=0, timestamp_ms=start_ms + each)
+            producer.flush()
+            if is_committed:
+                producer.commit_transaction()
+            else:
+                producer.abort_transaction()
+    words = "its first record is of 2026-01-05T00:00:00.002Z, its last of 2026-01-05T00:00:00.003Z"
+    with job.open() as log, pytest.raises(ConfigError, match=words):
+        spans_of(log, topic, Range(1 << 47, None), [])

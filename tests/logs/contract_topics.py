@@ -145,6 +145,25 @@ class TopicContract:
         batches = list(log.read(topic, spans={0: Span(0, 1, 0), 1: Span(0, 12, 0)}))
         assert [sum(len(each) for each in batches if each.source.partition == number) for number in (0, 1)] == [1, 12]
 
+    def test_lets_partitions_wait(self, log: Log) -> None:
+        """Nothing comes of one that is not wanted, all comes in the end, and each says that it is at its end."""
+        topic = make_topic(log, partitions=3)
+        for number in range(3):
+            log.append([Record(topic, None, b"%07d" % each + bytes(2000), number) for each in range(1500)])
+        spans = {0: Span(0, 1500, 0), 1: Span(700, 1400, 0), 2: Span(1500, 1500, 0)}
+        wanted, ended = {1}, set()
+        found: dict[int, list[int]] = {0: [], 1: []}
+        for batch in log.read(topic, spans=spans, wanted=lambda: wanted):
+            number = batch.source.partition
+            found[number] += list(batch.offsets)
+            if batch.next_offset == spans[number].end:
+                ended.add(number)
+            # By turns, while there are two: what was fetched of the other already must not be lost.
+            wanted = {1 - number} - ended or {number}
+            assert not found[0] or found[1]
+        assert ended == {0, 1}
+        assert found == {0: list(range(1500)), 1: list(range(700, 1400))}
+
     def test_follows_from_a_span(self, log: Log) -> None:
         """From its start, past its end, and on."""
         topic = make_topic(log)

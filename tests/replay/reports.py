@@ -19,7 +19,7 @@ WIDTH_MS = 6 * HOUR_MS
 DAYS = 90
 FAULT_MS = START_MS + 50 * DAY_MS + 9 * HOUR_MS
 MENDED_MS = FAULT_MS + 4 * DAY_MS
-THRESHOLD = {"max": 0.08, "resolve": 0.06}
+THRESHOLD = {"max": 0.08, "resolve": 0.06, "window": 2000}
 
 HOSTILE = (
     "</script><script>window.hit = 1</script><img src=x onerror='window.hit = 2'><!--<script>"
@@ -90,7 +90,7 @@ def ordinary() -> Json:
     rng = np.random.default_rng(7)
     sites = [("north", 2900, 0.0), ("south", 1620, 0.0), ("west", 840, 0.11)]
     segments = [_segment(rng, {"site": site}, traffic, fault) for site, traffic, fault in sites]
-    fraud = monitor("fraud", segments, checks="threshold 8% of 2000, budgeted", threshold=THRESHOLD)
+    fraud = monitor("fraud", segments, checks="threshold 8% of 2000, budgeted")
     amount = monitor("amount", [_amounts(rng)], loss="absolute", is_rate=False, checks="adwin")
     return {
         **blank(),
@@ -177,7 +177,7 @@ def many(segments: int = 200, settings: int = 20, bins: int = 60) -> Json:
     return {
         **blank(),
         "settings": [setting(f"setting {number}", raised=20, changes={"budget": number}) for number in range(settings)],
-        "monitors": [monitor("fraud", found, threshold=THRESHOLD) | {"left_out": 12}],
+        "monitors": [monitor("fraud", found) | {"left_out": 12}],
         "alerts": alerts,
         "alerts_left_out": 17,
     }
@@ -196,7 +196,6 @@ def monitor(
     loss: str = "mismatch",
     is_rate: bool = True,
     checks: str = "budgeted",
-    threshold: Json | None = None,
 ) -> Json:
     """A monitor of the report."""
     return {
@@ -204,7 +203,6 @@ def monitor(
         "loss": loss,
         "is_rate": is_rate,
         "checks": checks,
-        "threshold": threshold,
         "left_out": 0,
         "segments": list(segments),
     }
@@ -214,12 +212,19 @@ def setting(
     name: str, *, raised: int, changes: Json | None = None, score: Json | None = None, notices: int = 0
 ) -> Json:
     """A row of the comparison."""
+    own = {"max": "max_mismatch_percent", "resolve": "resolve_below_percent"}
+    changed = {
+        name: changes[path] / 100
+        for name, option in own.items()
+        if changes and (path := f"monitors.fraud.threshold.{option}") in changes
+    }
     return {
         "name": name,
         "changes": changes or {},
         "alerts": 2 * raised + notices,
         "raised": raised,
         "notices": notices,
+        "thresholds": {"fraud": THRESHOLD | changed, "amount": None},
         "per_month": round(raised / 3, 2),
         "per_month_normal": None if score is None else round(score["false_alarms"] / 3, 2),
         "score": score,

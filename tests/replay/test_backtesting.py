@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
 from streamguard.config import Mode
 from streamguard.core.alerts import rfc3339
 from streamguard.errors import ConfigError, UnusableError
-from streamguard.replay.backtesting import Question, checked_period
+from streamguard.replay import result
+from streamguard.replay.backtesting import Question, checked_period, shares_of
 from streamguard.replay.history import needed_fields, of_records
 from streamguard.replay.truth import Incident
 from tests.replay.helpers import MINUTE_MS, START_MS, replayed, settings, story
@@ -36,7 +38,7 @@ def test_a_fault_is_found_and_told() -> None:
     (segment,) = monitor["segments"]
     assert segment["outcomes"] == 2000
     assert segment["rate"] == pytest.approx(167 / 2000)
-    assert monitor["threshold"] == {"max": 0.1, "resolve": 0.1}
+    assert found.document()["settings"][0]["thresholds"]["m"] == {"max": 0.1, "resolve": 0.1, "window": 100}
 
 
 def test_the_document_is_plain_json_and_the_same_each_time() -> None:
@@ -209,3 +211,84 @@ def test_a_period_that_is_none_is_refused(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=f"--normal: {words}"):
         checked_period(text, "--normal", int)
     assert checked_period("5/9", "--normal", int) == (5, 9)
+
+
+def test_outcomes_of_an_incident_are_those_of_one_monitor() -> None:
+    """Two monitors that watch the same predictions do not see twice as many."""
+    threshold = {"max_mismatch_percent": 10, "window": 100, "min_samples": 50}
+    truth = [Incident("fault", START_MS + 1500 * MINUTE_MS)]
+    counts = []
+    for names in (["m"], ["m", "n"]):
+        monitors = [{"name": name, "threshold": threshold} for name in names]
+        found = replayed(settings(monitors=monitors), *story(), Question(truth=truth)).settings[0].score
+        counts.append(found and found.outcomes_median)
+    assert counts[0]
+    assert counts[0] == counts[1]
+
+
+def test_a_segment_that_is_not_drawn_counts_for_the_suggestion_and_the_score() -> None:
+    """The hundred and first segment is the one whose rate is high."""
+    predictions, labels = story(12_120, fault=None)
+    for number, (prediction, label) in enumerate(zip(predictions, labels, strict=True)):
+        prediction["site"] = f"s{number % 101}"
+        label["label"] = "yes" if number % 101 == 100 and number % 2 else "no"
+    threshold = {"max_mismatch_percent": 90, "window": 10, "min_samples": 5}
+    monitor = {"name": "m", "split_by": ["site"], "threshold": threshold}
+    normal = START_MS, START_MS + 12_000 * MINUTE_MS
+    found = replayed(settings(monitors=[monitor]), predictions, labels, Question(normal_ms=normal))
+    assert "(site=s100)" in found.suggestions[0]
+    assert found.document()["monitors"][0]["left_out"] == 1
+
+
+def test_one_record_of_another_age_is_told() -> None:
+    """Rates by the month are of the whole range, and the page's bins are years wide."""
+    predictions, labels = story(fault=None)
+    predictions[0]["at"], labels[0]["at"] = 1000, 2000
+    found = replayed(settings(), predictions, labels)
+    assert any("has a record a wrong time?" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("processes", "settings", "shares"), [
+    (1, 1, (0, 1)), (3, 1, (2, 1)), (9, 1, (4, 1)), (1, 5, (0, 1)), (2, 5, (0, 2)), (3, 5, (1, 2)), (0, 1, (0, 1)),
+])  # fmt: skip
+def test_processes_are_as_many_as_were_asked_for(processes: int, settings: int, shares: tuple[int, int]) -> None:
+    """Those that join are beside the one that watches."""
+    joining, watching = shares_of(processes, settings, 4)
+    assert (joining, watching) == shares
+    assert joining + watching <= max(1, processes)
+
+
+def test_a_report_holds_alerts_of_each_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that raises too many does not crowd the others out, and those left out are counted."""
+    monkeypatch.setattr(result, "_ALERTS_MAX", 8)
+    predictions, labels = story(fault=None)
+    for number, label in enumerate(labels):
+        label["label"] = "yes" if number % 400 < 100 else "no"
+    sweep = {"monitors.m.threshold.max_mismatch_percent": [60]}
+    found = replayed(settings(backtest={"sweep": sweep}), predictions, labels)
+    document = found.document()
+    held = [sum(alert["setting"] == number for alert in document["alerts"]) for number in range(2)]
+    assert held == [4, 4]
+    total = sum(len(each.lines) for each in found.settings)
+    assert document["alerts_left_out"] == total - 8 > 0
+
+
+def test_a_new_version_learns_a_baseline_of_its_own() -> None:
+    """Worse than the old one was, and no alarm; then worse than itself, and one that compares with itself."""
+    rng = np.random.default_rng(3)
+    parts = [("7", 0.05, 12_000), ("7", 0.25, 4000), ("8", 0.12, 14_000), ("8", 0.4, 2000)]
+    predictions, labels = story(sum(count for _, _, count in parts), fault=None)
+    number = 0
+    for version, rate, count in parts:
+        for _ in range(count):
+            predictions[number]["version"] = version
+            labels[number]["label"] = "yes" if rng.random() < rate else "no"
+            number += 1
+    budgeted = {"type": "budgeted", "baseline": 5000, "season": "none"}
+    found = replayed(
+        settings(monitors=[{"name": "m", "split_by": ["version"], "detectors": [budgeted]}]), predictions, labels
+    )
+    old, new = (alert for alert in found.alerts if alert["status"] == "raised")
+    assert (old["segment"], new["segment"]) == ({"version": "7"}, {"version": "8"})
+    assert new["event_time"] > rfc3339(START_MS + 30_000 * MINUTE_MS)
+    assert old["before"]["limit"] < 0.1 < new["before"]["rate"] < 0.13

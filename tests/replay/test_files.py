@@ -1,6 +1,7 @@
 """Files as a log: which are found, in which order, packed, damaged, and what is told of the progress."""
 
 import gzip
+import os
 import pickle
 import re
 import subprocess
@@ -111,10 +112,57 @@ def test_files_are_one_log(tmp_path: Path) -> None:
     three = write(tmp_path / "3.jsonl.gz", gzip.compress(b"\n" + json_lines([record(2)])))
     source = labels(one, two, three)
     read: list[int] = []
-    assert [batch.next_offset for batch in source.batches(read.append)] == [2, 5]
+    assert [batch.next_offset for batch in source.batches(read.append)] == [5]
     assert [offset for offset, _ in rows(source)] == [0, 1, 4]
     assert sorted(set(read)) == [one.stat().st_size, source.size]
     assert pickle.loads(pickle.dumps(source)) == source  # noqa: S301 - our own
+
+
+def test_small_files_share_a_batch(tmp_path: Path) -> None:
+    """A batch costs the same however few rows it has; none grows beyond what large files are read by."""
+    names = [write(tmp_path / f"{number}.jsonl", json_lines([record(number)] * 10)) for number in range(200)]
+    wide = [write(tmp_path / f"w{number}.jsonl", json_lines([record(number, x="x" * 3_000_000)])) for number in (0, 1)]
+    many = write(tmp_path / "z.jsonl", TEXT)
+    source = labels(*names, *wide, many)
+    batches = list(source.batches())
+    assert [len(batch) for batch in batches][:3] == [2001, 1, 32_768]
+    assert max(map(len, batches)) <= 32_768
+    assert [offset for offset, _ in rows(source)] == list(range(72_002))
+
+
+@pytest.mark.parametrize("name", ["b.jsonl.gz", "b.parquet"])
+def test_files_after_a_damaged_one_are_read(tmp_path: Path, name: str) -> None:
+    """All that is there comes; then what is damaged is told, each file with the row that it can be read to."""
+    before, cut, after = (json_lines([record(number + 10 * file) for number in range(4)]) for file in range(3))
+    packed = begun(cut, "gz") if name.endswith("gz") else b"PAR1PAR1"
+    names = ["a.jsonl", name, "c.jsonl", "d.json.gz", "e.jsonl"]
+    texts = [before, packed, after, b"\x1f\x8b", before]
+    source = labels(*(write(tmp_path / each, text) for each, text in zip(names, texts, strict=True)))
+    values, told = until_damage(source)
+    whole = cut if name.endswith("gz") else b""
+    assert values == (before + whole + after + before).splitlines()
+    assert re.search(
+        rf"{name}: .* after {len(whole.splitlines())} rows, .*; .*d\.json\.gz: is cut off after 0 rows", told
+    )
+    assert told.endswith("Copy them again, or leave them out")
+
+
+def test_of_many_damaged_files_a_few_are_named(tmp_path: Path) -> None:
+    """And how many more there are."""
+    source = labels(*(write(tmp_path / f"{number}.jsonl.gz", b"\x1f\x8b") for number in range(1007)))
+    assert re.search(r"4\.jsonl\.gz: [^;]*; and 1,002 more\. Copy", until_damage(source)[1])
+
+
+NOT_UTF_8 = os.fsdecode(b"caf\xe9")
+
+
+@pytest.mark.parametrize("ending", ["jsonl.gz", "parquet"])
+def test_a_name_need_not_be_utf_8(tmp_path: Path, ending: str) -> None:
+    """What is said of such a file can be written into a report."""
+    source = labels(write(tmp_path / f"{NOT_UTF_8}.{ending}", b"\x1f\x8b"))
+    with pytest.raises(ConfigError, match=r"caf\\xe9\.") as told:
+        rows(source)
+    assert str(told.value).encode()
 
 
 def test_no_event_time_is_too_far_ahead(tmp_path: Path) -> None:

@@ -104,7 +104,30 @@ def test_a_range_of_topics(live: Path) -> None:
     assert "no alerts" in said
     said = run("backtest", live, "--from", "2027-01-05T10:00:00Z", code=2)
     assert "topic 'predictions' has no record from 2027-01-05T10:00:00.000Z to the end" in said
-    assert "its timestamps are from 2026-01-05T00:00:00.000Z to 2026-01-06T09:19:00.000Z" in said
+    assert "its first record is of 2026-01-05T00:00:00.000Z, its last of 2026-01-06T09:19:00.000Z" in said
+
+
+def test_outcomes_of_another_configuration_are_told(live: Path, tmp_path: Path) -> None:
+    """Mode faithful has only what workers have joined: records that are none, and monitors that were others."""
+    log = EmbeddedLog(tmp_path / "log.db")
+    log.append([Record("streamguard-g-outcomes", b"k", b"garbage", timestamp_ms=START_MS)])
+    log.close()
+    document = yaml.safe_load(live.read_text())
+    document["monitors"][0]["name"] = "other"
+    live.write_text(yaml.safe_dump(document))
+    said = run("backtest", live, "--mode", "faithful")
+    assert "note: 1 records of the outcomes topic cannot be read; partition 0, offset" in said
+    assert "outcomes are of monitor 'm', which is not in this configuration" in said
+    assert "no outcome is of monitor 'other'" in said
+
+
+def test_a_setting_may_have_any_name(tmp_path: Path) -> None:
+    """Brackets are no markup."""
+    changes = {"monitors.m.threshold.max_mismatch_percent": 60}
+    config = written(tmp_path, backtest={"alternatives": [{"name": "[/x] :+1: [bold]", "changes": changes}]})
+    said = run("backtest", config, *files(tmp_path, story()), "--out", tmp_path / "out")
+    assert "[/x] :+1: [bold]  " in said
+    assert (tmp_path / "out" / "report.html").exists()
 
 
 def test_an_alert_is_explained_from_its_log(live: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from streamguard.core.records import Blobs
 from streamguard.errors import ConfigError
 from streamguard.replay import tables
-from streamguard.replay.sources import DamagedFileError
+from streamguard.replay.sources import BrokenError, DamagedFileError
 from tests.replay.reading import NEEDED, columns, documents, json_lines, labels, listed, record, rows
 
 NOON = datetime(2024, 1, 1, 12, 0, 0, 1_999, tzinfo=UTC)
@@ -171,7 +171,7 @@ def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(tables.Table, "pieces", spy)
     records = [record(number, note="x" * (100 if number < 100 else 5000)) for number in range(150)]
     path = parquet(tmp_path / "a.parquet", by_column(records))
-    sizes = [len(batch) for batch in labels(path).batches()]
+    sizes = [len(part.rows) for part in tables.parquet(path, NEEDED)]
     assert max(sizes) < 10
     assert sizes[-20:] == [1] * 20
     assert slices[0] == 10
@@ -182,11 +182,11 @@ def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_disk_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the rows before."""
     path = parquet(tmp_path / "a.parquet", by_column(RECORDS[:20_000]))
-    batches = labels(path).batches()
-    assert len(next(batches)) == 8192
+    parts = tables.parquet(path, NEEDED)
+    assert next(parts).passed == 8192
     monkeypatch.setattr(pl.LazyFrame, "collect", fail)
-    with pytest.raises(DamagedFileError, match=r"cannot be read as Parquet \(disk\) after 8,192 rows, which were read"):
-        list(batches)
+    with pytest.raises(BrokenError, match=r"cannot be read as Parquet \(disk\)"):
+        list(parts)
 
 
 def fail(*_: object) -> None:

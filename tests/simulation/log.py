@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from streamguard.core.records import Batch, TopicPartition
-from streamguard.logs.interface import Record, Span, TopicInfo
+from streamguard.logs.interface import Record, Span, TopicInfo, Wanted
 from streamguard.logs.kafka.assignor import TaskAssignor
 from streamguard.logs.kafka.errors import as_log_errors
 from streamguard.logs.kafka.session import KafkaSession
@@ -104,9 +104,11 @@ class SimulatedLog:
         *,
         follow: bool = False,
         spans: Mapping[int, Span] | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Batch]:
         assert not follow
         assert spans is None
+        assert wanted is None
         for place, partition in self.cluster.partitions.items():
             if place.topic != topic or (partitions is not None and place.partition not in partitions):
                 continue

@@ -117,8 +117,8 @@ def as_text(alert: Alert) -> str:
 
 
 def explain_command(alert: Alert) -> str:
-    """What to type to see what is behind it, safe to be typed."""
-    return f"streamguard explain {shlex.quote(plain(alert.id, 100))}"
+    """What to type to see what is behind it, safe to be typed; who reads it knows where the configuration is."""
+    return f"streamguard explain {shlex.quote(plain(alert.id, 100))} CONFIG"
 
 
 def moment(time: datetime) -> str:
@@ -169,7 +169,7 @@ def secret_of(value: SecretStr | None, handler: str, setting: str) -> str:
 def _number(alert: Alert, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return plain(value, 20)
-    return f"{value:.2%}" if alert.kind in _SHARES else f"{value:.4g}"
+    return f"{value:.2%}" if alert.kind in _SHARES and 0 <= value <= 1 else f"{value:.4g}"
 
 
 def _levels(alert: Alert) -> Iterator[Fact]:

@@ -3,13 +3,13 @@
 Alertmanager knows an alert by its labels, and has its own clock. Times are event times here, as in alerts; it takes an
 alert whose end is not after its own time as resolved: one whose episode ended, and one of a replay or of a backlog that
 is older than `lasts`. It tells nobody of those, unless it knew the alert as firing before. An alert that is neither
-updated nor resolved is firing until `lasts` after its event time: also one that never will be, such as an improvement.
-Leave these out with the handler's `match` where that is not wanted.
+updated nor resolved is firing until `lasts` after its event time. A notice, which never will be, is firing for an hour
+of that at most: long enough to be told, and over before Alertmanager repeats it by its defaults.
 """
 
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -20,6 +20,8 @@ from streamguard.handlers.sinks import as_text, explain_command, headline, plain
 from streamguard.handlers.sinks.http import Poster
 
 _LABEL_CHARS = 500
+_NOTICE_LASTS = timedelta(hours=1)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 class AlertmanagerSink:
@@ -27,7 +29,7 @@ class AlertmanagerSink:
 
     def __init__(self, section: AlertmanagerHandler) -> None:
         url = secret_of(section.url, section.name, "url")
-        self._poster = Poster(section.name, url, section.timeout_ms, path="/api/v2/alerts")
+        self._poster = Poster(section.name, url, section.timeout_ms, path="/api/v2/alerts", ca_file=section.ca_file)
         self._lasts = timedelta(milliseconds=section.lasts_ms)
 
     def deliver(self, alerts: Sequence[Alert]) -> None:
@@ -39,7 +41,7 @@ class AlertmanagerSink:
 
     def _posted(self, alert: Alert) -> dict[str, Any]:
         starts = min(alert.onset or alert.event_time, alert.event_time)
-        ends = alert.event_time if alert.status == "resolved" else alert.event_time + self._lasts
+        ends = alert.event_time if alert.status == "resolved" else self._end(alert)
         return {
             "labels": _labels(alert),
             "annotations": {
@@ -51,6 +53,11 @@ class AlertmanagerSink:
             "startsAt": rfc3339(starts),
             "endsAt": rfc3339(ends),
         }
+
+    def _end(self, alert: Alert) -> datetime:
+        """Until when it is firing if nothing more comes."""
+        lasts = min(self._lasts, _NOTICE_LASTS) if alert.is_notice else self._lasts
+        return alert.event_time + min(lasts, _LATEST - alert.event_time)
 
 
 def _labels(alert: Alert) -> dict[str, str]:

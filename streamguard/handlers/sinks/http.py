@@ -1,12 +1,14 @@
 """Posting to a URL: what an answer means, within a time limit, and without a word of the URL's secrets.
 
-Certificates are checked against the file or directory that SSL_CERT_FILE or SSL_CERT_DIR names, else against certifi's.
-HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are followed.
+Certificates are checked against the handler's `ca_file`; without one against the file or directory that SSL_CERT_FILE
+or SSL_CERT_DIR names, else against certifi's. HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are followed.
 """
 
 import asyncio
 import re
+import ssl
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qsl, unquote
@@ -19,15 +21,16 @@ from streamguard.handlers.sinks import plain
 
 _ANSWER_BYTES = 65_536
 _ANSWER_CHARS = 200
-_AFTER_MAX_S = 3600.0
+# Not about what was sent, but about the moment: too slow, too early, too much.
 _TEMPORARY = {408, 425, 429}
 _HEADERS = {
     "User-Agent": "streamguard",
     # Nothing is unpacked, so a small answer cannot become a large one.
     "Accept-Encoding": "identity",
 }
-# Shorter parts of a path or a query, such as `api`, are no secrets, and hiding them would spoil what an answer says.
-_SECRET_CHARS_MIN = 6
+# Shorter parts of a path, a query or a header, such as `api`, are no secrets, and hiding them would spoil what an
+# answer says.
+SECRET_CHARS_MIN = 6
 
 
 class _Hidden(httpx.URL):
@@ -40,32 +43,51 @@ class _Hidden(httpx.URL):
         return f"URL({str(self)!r})"
 
 
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What is to be posted."""
+
+    body: bytes
+    below: str = ""
+    """A directory to put before the last part of the URL's path: with `change`, `/v2/enqueue` is `/v2/change/enqueue`.
+    """
+
+
 class Poster:
     """Posts to one URL, from any thread that runs no event loop.
 
-    `path` is added to the URL's. `secrets` are kept out of errors, as all of the URL is but host and port. Raises
-    `ConfigError` for what is no http or https URL.
+    `path` is added to the URL's. `secrets` are kept out of errors, as all of the URL is but host and port. `ca_file`
+    is a PEM file of the authorities to trust. Raises `ConfigError` for what is no http or https URL.
     """
 
-    def __init__(self, handler: str, url: str, timeout_ms: int, *, path: str = "", secrets: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        handler: str,
+        url: str,
+        timeout_ms: int,
+        *,
+        path: str = "",
+        secrets: Sequence[str] = (),
+        ca_file: str | None = None,
+    ) -> None:
         parsed = _parsed(handler, url)
         own_path, question, query = parsed.raw_path.decode("ascii").partition("?")
         target = f"{own_path.rstrip('/') if path else own_path}{path}{question}{query}"
         self._url = _Hidden(parsed.copy_with(raw_path=target.encode("ascii"), fragment=None))
         self._timeout_s = timeout_ms / 1000
         # Made once: reading the certificates takes longer than a call.
-        self._tls = httpx.create_ssl_context()
+        self._tls = httpx.create_ssl_context() if ca_file is None else ssl.create_default_context(cafile=ca_file)
         self._secrets = _secrets_of(self._url, url, secrets)
         port = parsed.port or {"http": 80, "https": 443}[parsed.scheme]
         self.where = f"[{parsed.host}]:{port}" if ":" in parsed.host else f"{parsed.host}:{port}"
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Returns when the body was taken; raises `TemporaryError` or `PermanentError`."""
-        (failure,) = self.post_all([body], headers)
+        (failure,) = self.post_all([Post(body)], headers)
         if failure is not None:
             raise failure
 
-    def post_all(self, bodies: Sequence[bytes], headers: Mapping[str, str]) -> list[DeliveryError | None]:
+    def post_all(self, posts: Sequence[Post], headers: Mapping[str, str]) -> list[DeliveryError | None]:
         """Post one after the other, all in the time that one try may take, until one fails but for now.
 
         Returns what became of each that was tried: None, it was taken.
@@ -74,29 +96,32 @@ class Poster:
         # In a loop of its own a try can be cut at any point, in the middle of a look-up of the host, too.
         loop = asyncio.new_event_loop()
         try:
-            loop.run_until_complete(self._post_all(bodies, headers, found.append))
+            loop.run_until_complete(self._post_all(posts, headers, found.append))
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
-        return found if len(found) == len(bodies) or _is_temporary(found) else [*found, self._too_late()]
+        return found if len(found) == len(posts) or _is_temporary(found) else [*found, self._too_late()]
 
     async def _post_all(
-        self, bodies: Sequence[bytes], headers: Mapping[str, str], note: Callable[[DeliveryError | None], None]
+        self, posts: Sequence[Post], headers: Mapping[str, str], note: Callable[[DeliveryError | None], None]
     ) -> None:
         client = httpx.AsyncClient(verify=self._tls, timeout=None, follow_redirects=False)  # noqa: S113 - of the whole
+        whole = httpx.Headers(_HEADERS)
+        whole.update(headers)
         try:
             async with asyncio.timeout(self._timeout_s), client:
-                for body in bodies:
-                    failure = await self._try(client, body, {**_HEADERS, **headers})
+                for post in posts:
+                    failure = await self._try(client, post, whole)
                     note(failure)
                     if isinstance(failure, TemporaryError):
                         return
         except TimeoutError:
             return
 
-    async def _try(self, client: httpx.AsyncClient, body: bytes, headers: Mapping[str, str]) -> DeliveryError | None:
-        request = client.build_request("POST", self._url, content=body, headers=headers)
-        request.url = self._url
+    async def _try(self, client: httpx.AsyncClient, post: Post, headers: httpx.Headers) -> DeliveryError | None:
+        url = _below(self._url, post.below)
+        request = client.build_request("POST", url, content=post.body, headers=headers)
+        request.url = url
         try:
             response = await client.send(request, stream=True)
             try:
@@ -149,13 +174,21 @@ def _parsed(handler: str, url: str) -> httpx.URL:
     return parsed
 
 
+def _below(url: _Hidden, directory: str) -> _Hidden:
+    if not directory:
+        return url
+    path, question, query = url.raw_path.decode("ascii").partition("?")
+    parent, _, last = path.rpartition("/")
+    return _Hidden(url.copy_with(raw_path=f"{parent}/{directory}/{last}{question}{query}".encode("ascii")))
+
+
 def _secrets_of(url: httpx.URL, given: str, others: Sequence[str]) -> list[str]:
     """What must not be told, the longest first, so that no part of one is left."""
     target = url.raw_path.decode("ascii")
     path, _, query = target.partition("?")
     found = {given, target, path, query, url.userinfo.decode("ascii"), url.username, url.password, *others}
     parts = [*path.split("/"), *(value for _, value in parse_qsl(query))]
-    found |= {each for each in parts if len(each) >= _SECRET_CHARS_MIN}
+    found |= {each for each in parts if len(each) >= SECRET_CHARS_MIN}
     found |= {unquote(each) for each in found}
     return sorted(found - {"", "/"}, key=len, reverse=True)
 
@@ -174,14 +207,12 @@ async def _start_of(response: httpx.Response) -> bytes:
 
 
 def _after_s(headers: httpx.Headers) -> float | None:
-    """How long the answer asks to wait, up to an hour; by its own clock, since ours may be another."""
+    """How long the answer asks to wait; a date is by its own clock, since ours may be another."""
     asked = headers.get("Retry-After", "").strip()
     if re.fullmatch("[0-9]+", asked):
-        return min(float(asked), _AFTER_MAX_S)
-    until, now = _date(asked), _date(headers.get("Date", ""))
-    if until is None or now is None:
-        return None
-    return min(max((until - now).total_seconds(), 0.0), _AFTER_MAX_S)
+        return float(asked)
+    until, now = _date(asked), _date(headers.get("Date", "")) or datetime.now(UTC)
+    return None if until is None else max((until - now).total_seconds(), 0.0)
 
 
 def _date(text: str) -> datetime | None:

@@ -2,8 +2,8 @@
 
 The Message-ID is that of the alert, so a mail that is sent again is known as a repetition; those of an episode refer to
 that of the alert which raised it, so they are one thread. Date is the time of sending, as mail wants it; the event time
-is in X-Streamguard-Event-Time. The server's certificate is checked against the system's, or against the file that
-SSL_CERT_FILE names.
+is in X-Streamguard-Event-Time. The server's certificate is checked against the handler's `ca_file`; without one against
+the system's, or against the file that SSL_CERT_FILE names.
 """
 
 import html
@@ -44,7 +44,7 @@ class EmailSink:
     """
 
     def __init__(self, section: EmailHandler) -> None:
-        self._section, self._tls = section, ssl.create_default_context()
+        self._section, self._tls = section, ssl.create_default_context(cafile=section.ca_file)
         self._password = "" if section.username is None else secret_of(section.password, section.name, "password")
         self._address = parseaddr(section.sender)[1]
         self._domain = self._address.rpartition("@")[2][-_DOMAIN_CHARS:].lstrip(".-") or "streamguard"

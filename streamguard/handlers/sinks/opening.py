@@ -10,6 +10,7 @@ from streamguard.config.handlers import (
     FileHandler,
     Handler,
     PagerDutyHandler,
+    RetrainHandler,
     SlackHandler,
     WebhookHandler,
 )
@@ -22,6 +23,7 @@ from streamguard.handlers.sinks.file import FileSink
 from streamguard.handlers.sinks.http import host_of
 from streamguard.handlers.sinks.mail import EmailSink
 from streamguard.handlers.sinks.pagerduty import PagerDutySink
+from streamguard.handlers.sinks.retrain import RetrainSink
 from streamguard.handlers.sinks.slack import SlackSink
 from streamguard.handlers.sinks.webhook import WebhookSink
 
@@ -39,6 +41,8 @@ def open_sink(handler: Handler, source: str, allowed_hosts: Sequence[str] | None
     match handler:
         case WebhookHandler():
             sink = WebhookSink(handler, source)
+        case RetrainHandler():
+            sink = RetrainSink(handler, source)
         case SlackHandler():
             sink = SlackSink(handler)
         case PagerDutyHandler():
@@ -59,6 +63,8 @@ def open_sink(handler: Handler, source: str, allowed_hosts: Sequence[str] | None
 def _check_host(handler: Handler, allowed: Sequence[str]) -> None:
     match handler:
         case CommandHandler() | FileHandler():
+            return
+        case RetrainHandler() if handler.command:
             return
         case EmailHandler():
             host = _same(handler.name, handler.host)

@@ -31,7 +31,8 @@ class SlackSink:
     """
 
     def __init__(self, section: SlackHandler) -> None:
-        self._poster = Poster(section.name, secret_of(section.url, section.name, "url"), section.timeout_ms)
+        url = secret_of(section.url, section.name, "url")
+        self._poster = Poster(section.name, url, section.timeout_ms, ca_file=section.ca_file)
 
     def deliver(self, alerts: Sequence[Alert]) -> None:
         self._poster.post(orjson.dumps(_message(alerts)), {"Content-Type": "application/json; charset=utf-8"})

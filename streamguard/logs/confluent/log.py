@@ -17,7 +17,7 @@ from streamguard.logs.confluent.clients import Clients
 from streamguard.logs.confluent.errors import Told, as_log_errors
 from streamguard.logs.confluent.reading import GoneError, Reader
 from streamguard.logs.confluent.session import ConfluentSession, send
-from streamguard.logs.interface import Record, Span, TopicInfo, removed
+from streamguard.logs.interface import Record, Span, TopicInfo, Wanted, removed
 
 _FOLLOW_S = 1.0
 # How often a bounded read looks whether it is at its end, and how soon the broker says so.
@@ -56,6 +56,7 @@ class ConfluentLog:
         *,
         follow: bool = False,
         spans: Mapping[int, Span] | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Batch]:
         left = self._left(topic, partitions, spans, follow=follow)
         if not left:
@@ -70,9 +71,12 @@ class ConfluentLog:
                 consumer.assign([confluent_kafka.TopicPartition(*each, span.start) for each, span in left.items()])
                 reader.begin({each: span.start for each, span in left.items()})
             while left:
+                if wanted is not None:
+                    _hold_back(reader, left, wanted())
                 with _reading(topic, told):
                     batches = _take(reader, left, _FOLLOW_S if follow else _LOOK_S)
-                yield from batches
+                # An empty one tells an end, which only matters where partitions wait for each other.
+                yield from (batch for batch in batches if len(batch) or wanted is not None)
                 if follow and not batches:
                     yield Batch(TopicPartition(topic, 0), (), (), (), (), (), 0)
         finally:
@@ -133,14 +137,22 @@ def _reading(topic: str, told: Told) -> Iterator[None]:
 
 
 def _take(reader: Reader, left: dict[TopicPartition, Span], timeout_s: float) -> list[Batch]:
-    """The next records of what is left to be read, and nothing is left of a partition that is at its end."""
+    """The next records of what is left to be read; a partition that is at its end is left no more, and says so."""
     # Some may come yet of those that are done.
     batches = [
         batch.before(left[batch.source].end) for batch in reader.read(timeout_s, lambda: False) if batch.source in left
     ]
     done = [each for each, span in left.items() if reader.positions[each] >= span.end]
+    found = {batch.source for batch in batches}
+    batches += [Batch(each, (), (), (), (), (), left[each].end) for each in done if each not in found]
     for each in done:
         del left[each]
     # Whatever else these have is not to be fetched, nor kept.
     reader.pause(done)
-    return [batch for batch in batches if len(batch)]
+    return batches
+
+
+def _hold_back(reader: Reader, left: Collection[TopicPartition], wanted: Collection[int]) -> None:
+    """Let partitions wait whose records nobody wants now."""
+    reader.pause([each for each in left if each.partition not in wanted])
+    reader.resume([each for each in left if each.partition in wanted])

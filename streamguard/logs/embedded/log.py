@@ -10,7 +10,7 @@ from streamguard.logs.embedded.reading import Limits, check_position, fetch
 from streamguard.logs.embedded.session import EmbeddedSession
 from streamguard.logs.embedded.topics import Bounds, Topics, create
 from streamguard.logs.embedded.writing import Writer
-from streamguard.logs.interface import Record, Span, TopicInfo
+from streamguard.logs.interface import Record, Span, TopicInfo, Wanted
 
 _IDLE_S = 1.0
 
@@ -70,14 +70,15 @@ class EmbeddedLog:
         *,
         follow: bool = False,
         spans: Mapping[int, Span] | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Batch]:
         with self._file.reading() as connection:
-            wanted = self._topics.bounds(connection, [topic])
+            left = self._topics.bounds(connection, [topic])
             if partitions is not None:
-                wanted = self._topics.bounds_of(connection, [TopicPartition(topic, number) for number in partitions])
+                left = self._topics.bounds_of(connection, [TopicPartition(topic, number) for number in partitions])
         if spans is not None:
-            wanted = {TopicPartition(topic, number): Bounds(each.start, each.end) for number, each in spans.items()}
-        return self._follow(wanted) if follow else self._scan(wanted)
+            left = {TopicPartition(topic, number): Bounds(each.start, each.end) for number, each in spans.items()}
+        return self._follow(left) if follow else self._scan(left, wanted)
 
     def append(self, records: Sequence[Record]) -> None:
         with self._file.writing() as connection:
@@ -86,35 +87,39 @@ class EmbeddedLog:
     def close(self) -> None:
         self._file.close()
 
-    def _scan(self, wanted: dict[TopicPartition, Bounds]) -> Iterator[Batch]:
+    def _scan(self, left: dict[TopicPartition, Bounds], wanted: Wanted | None) -> Iterator[Batch]:
         # A connection of its own: who reads slowly then never holds up who writes.
         with LogFile(self._path) as file:
-            while any(span.start < span.end for span in wanted.values()):
-                yield from self._next(file, wanted)
+            while any(span.start < span.end for span in left.values()):
+                numbers = None if wanted is None else set(wanted())
+                yield from self._next(file, left, numbers)
 
-    def _follow(self, wanted: dict[TopicPartition, Bounds]) -> Iterator[Batch]:
+    def _follow(self, left: dict[TopicPartition, Bounds]) -> Iterator[Batch]:
         with LogFile(self._path) as file:
             while True:
                 version = file.version()
                 with file.reading() as connection:
-                    held = self._topics.bounds_of(connection, wanted)
-                for source, span in wanted.items():
-                    wanted[source] = Bounds(span.start, held[source].end)
-                batches = self._next(file, wanted)
+                    held = self._topics.bounds_of(connection, left)
+                for source, span in left.items():
+                    left[source] = Bounds(span.start, held[source].end)
+                batches = self._next(file, left)
                 yield from batches
                 if not batches and not file.wait_changed(version, time.monotonic() + _IDLE_S):
-                    source, span = next(iter(wanted.items()))
+                    source, span = next(iter(left.items()))
                     yield Batch(source, (), (), (), (), (), span.start)
 
-    def _next(self, file: LogFile, wanted: dict[TopicPartition, Bounds]) -> list[Batch]:
-        """The next records that are wanted, which from then on begin after them."""
+    def _next(
+        self, file: LogFile, left: dict[TopicPartition, Bounds], numbers: Collection[int] | None = None
+    ) -> list[Batch]:
+        """The next records, after which is left what follows them; of some partitions only, that ends are told of."""
+        now = left if numbers is None else {each: span for each, span in left.items() if each.partition in numbers}
         with file.reading() as connection:
-            held = self._topics.bounds_of(connection, wanted)
-            for source, span in wanted.items():
+            held = self._topics.bounds_of(connection, now)
+            for source, span in now.items():
                 # What was read to its end may go.
                 if span.start < span.end:
                     check_position(source, span.start, held[source], "raise the topic's retention, or begin later")
-            batches = fetch(connection, self._topics, wanted, self._limits)
+            batches = fetch(connection, self._topics, now, self._limits)
         for batch in batches:
-            wanted[batch.source] = Bounds(batch.next_offset, wanted[batch.source].end)
-        return [batch for batch in batches if len(batch)]
+            left[batch.source] = Bounds(batch.next_offset, left[batch.source].end)
+        return [batch for batch in batches if len(batch) or numbers is not None]

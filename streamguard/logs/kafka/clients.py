@@ -52,7 +52,7 @@ class _Consumer(KafkaConsumer):  # type: ignore[misc]
     def poll(self, timeout_ms: int = 0, **options: Any) -> Any:
         """As `KafkaConsumer.poll`, guarded against three of its traps."""
         self._keep_join()
-        self._unpark()
+        unpark(self)
         found = super().poll(timeout_ms, **options)
         if self._fenced is not None:
             raise self._fenced
@@ -84,15 +84,16 @@ class _Consumer(KafkaConsumer):  # type: ignore[misc]
         if coordinator._join_task is not None and not isinstance(coordinator._join_task, _Unread):  # noqa: SLF001
             coordinator._join_task = _Unread(coordinator._join_task)  # noqa: SLF001
 
-    def _unpark(self) -> None:
-        """Let resumed partitions be read again.
 
-        What was fetched of a partition and not yet returned when it was paused, kafka-python 3.0.12 parks; it
-        looks there again only while its current records are None, and leaves them used up instead: the
-        partition would then never be read again.
-        """
-        if not self._fetcher._next_partition_records:  # noqa: SLF001
-            self._fetcher._next_partition_records = None  # noqa: SLF001
+def unpark(consumer: KafkaConsumer) -> None:
+    """Let resumed partitions be read again.
+
+    What was fetched of a partition and not yet returned when it was paused, kafka-python 3.0.12 parks; it
+    looks there again only while its current records are None, and leaves them used up instead: the
+    partition would then never be read again.
+    """
+    if not consumer._fetcher._next_partition_records:  # noqa: SLF001
+        consumer._fetcher._next_partition_records = None  # noqa: SLF001
 
 
 class _Client(KafkaNetClient):  # type: ignore[misc]

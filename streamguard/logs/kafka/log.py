@@ -14,9 +14,9 @@ from kafka.protocol.consumer import IsolationLevel
 from streamguard.config import KafkaLog as Settings
 from streamguard.core.records import Batch, TopicPartition
 from streamguard.errors import LogError
-from streamguard.logs.interface import Record, Span, TopicInfo, removed
+from streamguard.logs.interface import Record, Span, TopicInfo, Wanted, removed
 from streamguard.logs.kafka import options
-from streamguard.logs.kafka.clients import POLL_RECORDS, Clients
+from streamguard.logs.kafka.clients import POLL_RECORDS, Clients, unpark
 from streamguard.logs.kafka.errors import as_log_errors
 from streamguard.logs.kafka.records import read_batches, to_batch
 from streamguard.logs.kafka.session import KafkaSession, send
@@ -25,6 +25,9 @@ _FOLLOW_MS = 1000
 _FOLLOW_RECORDS = 5000
 # The position alone tells that a bounded read is at its end, and no record need come with it.
 _LOOK_MS = 50
+# So much is fetched ahead of all partitions together, where they are told to wait for each other.
+_AHEAD_BYTES = 32 << 20
+_FETCH_BYTES = 64 << 10, 4 << 20
 _BLOCK_MS = 15_000
 
 
@@ -112,9 +115,11 @@ class KafkaLog:
         *,
         follow: bool = False,
         spans: Mapping[int, Span] | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Batch]:
         with _reading(topic):
-            consumer = KafkaConsumer(group_id=None, **options.consumer(self._settings))
+            limit = {} if wanted is None else {"max_partition_fetch_bytes": _fetch_bytes(len(spans or ()))}
+            consumer = KafkaConsumer(group_id=None, **options.consumer(self._settings) | limit)
         try:
             read_batches(consumer)
             with _reading(topic):
@@ -128,8 +133,11 @@ class KafkaLog:
             how = (_FOLLOW_MS, _FOLLOW_RECORDS) if follow else (_LOOK_MS, POLL_RECORDS)
             while left:
                 with _reading(topic):
+                    if wanted is not None:
+                        _hold_back(consumer, left, wanted())
                     batches = _take(consumer, left, *how)
-                yield from batches
+                # An empty one tells an end, which only matters where partitions wait for each other.
+                yield from (batch for batch in batches if len(batch) or wanted is not None)
                 if follow and not batches:
                     yield Batch(TopicPartition(topic, 0), (), (), (), (), (), 0)
         finally:
@@ -209,7 +217,7 @@ def _reading(topic: str) -> Iterator[None]:
 def _take(
     consumer: KafkaConsumer, left: dict[kafka.TopicPartition, Span], timeout_ms: int, records_max: int
 ) -> list[Batch]:
-    """The next records of what is left to be read, and nothing is left of a partition that is at its end."""
+    """The next records of what is left to be read; a partition that is at its end is left no more, and says so."""
     found = consumer.poll(timeout_ms, max_records=records_max)
     positions = {each: consumer.position(each) for each in left}
     batches = [
@@ -217,12 +225,31 @@ def _take(
         for each, records in found.items()
     ]
     done = [each for each, position in positions.items() if position >= left[each].end]
+    batches += [_empty(each, left[each].end) for each in done if each not in found]
     for each in done:
         del left[each]
     if done:
         # Whatever else these have is not to be fetched, nor kept.
         consumer.assign(list(left))
-    return [each for each in batches if len(each)]
+    return batches
+
+
+def _empty(partition: kafka.TopicPartition, next_offset: int) -> Batch:
+    return Batch(TopicPartition(partition.topic, partition.partition), (), (), (), (), (), next_offset)
+
+
+def _hold_back(consumer: KafkaConsumer, left: Collection[kafka.TopicPartition], wanted: Collection[int]) -> None:
+    """Let partitions wait whose records nobody wants now."""
+    waiting, paused = {each for each in left if each.partition not in wanted}, consumer.paused()
+    consumer.pause(*waiting - paused)
+    consumer.resume(*paused - waiting)
+    unpark(consumer)
+
+
+def _fetch_bytes(count: int) -> int:
+    """Of each of so many partitions at once: what is fetched of one that has to wait is kept."""
+    least, most = _FETCH_BYTES
+    return min(most, max(least, _AHEAD_BYTES // max(1, count)))
 
 
 def _info(name: str, partitions: int, settings: dict[str, dict[str, object]]) -> TopicInfo:
