@@ -123,14 +123,9 @@ class Intake:
             table = np.array([self._number((name, values)) for values in segments], dtype=np.int64)
             rows.stream = table[rows.stream]
             if name in self._in_cohorts:
-                rows.time = self._horizons(rows)
+                rows.time = horizons(rows, self._settings.reach_ms)
             result.append(rows)
         return result
-
-    def _horizons(self, rows: Outcomes) -> Ints:
-        """When each prediction's label could come no more: as the join task tells it of one that has expired."""
-        window_ms, after_ms = self._settings.reach_ms
-        return np.minimum(pane_ends(rows.prediction_time, window_ms) + after_ms, TIME_MAX_MS)
 
     def _forget_streams(self) -> None:
         """Keep the names of the streams that held outcomes are of."""
@@ -145,6 +140,15 @@ class Intake:
             number = self._numbers[key] = len(self._keys)
             self._keys.append(key)
         return number
+
+
+def horizons(rows: Outcomes, reach_ms: tuple[int, int]) -> Ints:
+    """When each prediction's label could come no more: as the join task tells it of one that has expired.
+
+    `reach_ms`: of `MonitorSettings`. A monitor of cohorts takes it for the outcome's time; shape (rows,), epoch ms.
+    """
+    window_ms, after_ms = reach_ms
+    return np.minimum(pane_ends(rows.prediction_time, window_ms) + after_ms, TIME_MAX_MS)
 
 
 def _places(streams: Ints) -> list[NDArray[np.intp]]:

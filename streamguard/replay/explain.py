@@ -12,10 +12,10 @@ from streamguard.core import history as levels
 from streamguard.core.alerts import Status
 from streamguard.core.bands import anytime_band
 from streamguard.core.detectors import Direction
-from streamguard.core.fields import TIME_MAX_MS, parse_time_ms
+from streamguard.core.fields import parse_time_ms
+from streamguard.core.intake import horizons
 from streamguard.core.losses import is_bounded, losses
 from streamguard.core.outcomes import Outcomes, read_outcomes
-from streamguard.core.waiting import pane_ends
 from streamguard.errors import ConfigError
 from streamguard.replay.behind import Kept, parts_behind
 from streamguard.replay.history import History
@@ -127,7 +127,7 @@ def _joined(history: History, pairs: Sequence[Pair], monitor: Monitor, found: Ex
         for name, segments, rows in read_outcomes(value).blocks:
             if name == monitor.name:
                 if monitor.cohorts:
-                    rows.time = _horizons(rows, history)
+                    rows.time = horizons(rows, history.topology.monitor.reach_ms)
                 numbers = [number for number, each in enumerate(segments) if segment in (None, each)]
                 is_fed = np.isin(rows.stream, numbers) & (rows.time <= until_ms)
                 parts.append(rows.take(is_fed & (found.is_of_labels | (rows.label_offset >= 0))))
@@ -151,12 +151,6 @@ def _outcomes(history: History, pairs: Sequence[Pair], until_ms: int) -> Iterato
     for step in joinings.steps():
         yield from (value for _, value in step.outcomes)
     yield from (value for _, value in joinings.advance(until_ms + 1, is_last=True))
-
-
-def _horizons(rows: Outcomes, history: History) -> NDArray[np.int64]:
-    """When each prediction's label could come no more: a monitor of cohorts takes it for the outcome's time."""
-    window_ms, after_ms = history.topology.monitor.reach_ms
-    return np.minimum(pane_ends(rows.prediction_time, window_ms) + after_ms, TIME_MAX_MS)
 
 
 def _label_onset_ms(alert: Mapping[str, Any], rows: Outcomes, values: NDArray[np.float64]) -> int:

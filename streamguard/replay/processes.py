@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from threading import Thread  # noqa: TID251 - this is of the shell
+from threading import Thread
 from typing import Any
 
 from streamguard.errors import StreamguardError

@@ -26,6 +26,7 @@ from streamguard.replay.engine import Look, Progress
 from streamguard.replay.history import History, of_files, of_topics
 from streamguard.replay.result import Backtest
 from streamguard.replay.scoring import Score
+from streamguard.replay.terminal import visible
 from streamguard.replay.topics import Range, opened
 from streamguard.replay.truth import load_truth
 from streamguard.worker.signals import ended_by
@@ -80,7 +81,7 @@ def run_backtest(config: Config, title: str, asked: Asked, echo: Echo) -> int:
             found = backtest(config, history, question, look)
     # First, since nothing that a terminal does may lose it.
     page = None if asked.out is None else found.write(asked.out)
-    _sum_up(found, echo)
+    _sum_up(found, lambda line: echo(visible(line)))
     if page is not None:
         echo(f"report: {page}")
     if is_interrupted():
@@ -197,7 +198,8 @@ def _sum_up(found: Backtest, echo: Echo) -> None:
         echo("no alerts")
     if len(found.settings) > 1 or found.references:
         echo("")
-        echo(_table(found))
+        for row in _table(found).splitlines():
+            echo(row)
     for sentence in found.suggestions:
         echo(f"suggestion: {sentence}")
 
@@ -220,7 +222,9 @@ def _table(found: Backtest) -> str:
         table.add_column(name, justify="right")
     for each in found.settings:
         usual = [f"{each.per_month_normal:.2f}" if each.per_month_normal is not None else "-"] if is_usual else []
-        table.add_row(each.name, f"{each.raised:,}", f"{each.per_month:.2f}", *usual, *_cells(each.score, is_scored))
+        table.add_row(
+            visible(each.name), f"{each.raised:,}", f"{each.per_month:.2f}", *usual, *_cells(each.score, is_scored)
+        )
     for name, score in found.references:
         table.add_row(name, "", "", *([""] if is_usual else []), *_cells(score, is_scored))
     # A setting's name is text, whatever brackets it has.

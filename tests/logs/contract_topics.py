@@ -151,15 +151,15 @@ class TopicContract:
         for number in range(3):
             log.append([Record(topic, None, b"%07d" % each + bytes(2000), number) for each in range(1500)])
         spans = {0: Span(0, 1500, 0), 1: Span(700, 1400, 0), 2: Span(1500, 1500, 0)}
-        wanted, ended = {1}, set()
+        wanted, ended = [1], set()
         found: dict[int, list[int]] = {0: [], 1: []}
-        for batch in log.read(topic, spans=spans, wanted=lambda: wanted):
+        for batch in log.read(topic, spans=spans, wanted=wanted.copy):
             number = batch.source.partition
             found[number] += list(batch.offsets)
             if batch.next_offset == spans[number].end:
                 ended.add(number)
             # By turns, while there are two: what was fetched of the other already must not be lost.
-            wanted = {1 - number} - ended or {number}
+            wanted[:] = {1 - number} - ended or {number}
             assert not found[0] or found[1]
         assert ended == {0, 1}
         assert found == {0: list(range(1500)), 1: list(range(700, 1400))}

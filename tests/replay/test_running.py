@@ -124,9 +124,9 @@ def test_outcomes_of_another_configuration_are_told(live: Path, tmp_path: Path) 
 def test_a_setting_may_have_any_name(tmp_path: Path) -> None:
     """Brackets are no markup."""
     changes = {"monitors.m.threshold.max_mismatch_percent": 60}
-    config = written(tmp_path, backtest={"alternatives": [{"name": "[/x] :+1: [bold]", "changes": changes}]})
+    config = written(tmp_path, backtest={"alternatives": [{"name": "[/x] :+1: [bold]\x1b[2J", "changes": changes}]})
     said = run("backtest", config, *files(tmp_path, story()), "--out", tmp_path / "out")
-    assert "[/x] :+1: [bold]  " in said
+    assert "[/x] :+1: [bold]\\x1b[2J  " in said
     assert (tmp_path / "out" / "report.html").exists()
 
 
