@@ -58,6 +58,28 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Wrapped:
+    """What hands out the records of a source in its own way, and else is as it."""
+
+    source: Source
+
+    @property
+    def topic(self) -> str:
+        """As the source's."""
+        return self.source.topic
+
+    @property
+    def partition(self) -> int:
+        """As the source's."""
+        return self.source.partition
+
+    @property
+    def size(self) -> int:
+        """As the source's."""
+        return self.source.size
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """Rows of one file that follow each other, at most `ROWS_MAX`, as JSON; or none where all are empty."""
 

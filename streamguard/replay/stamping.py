@@ -22,7 +22,7 @@ from streamguard.core.codec import Mapping
 from streamguard.core.fields import TIME_MAX_MS
 from streamguard.core.records import Batch
 from streamguard.core.waiting import NEVER
-from streamguard.replay.sources import DamagedFileError, Ints, OnRead, Source, ignored
+from streamguard.replay.sources import DamagedFileError, Ints, OnRead, Wrapped, ignored
 from streamguard.replay.times import UNKNOWN, Times
 
 _STEPS = 7
@@ -35,27 +35,11 @@ _ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Stamped:
+class Stamped(Wrapped):
     """The records of a source that has no Kafka timestamps, with ones that refuse a record that is far ahead."""
 
-    source: Source
     mapping: Mapping
     """Of its side, with a field for the time."""
-
-    @property
-    def topic(self) -> str:
-        """As the source says."""
-        return self.source.topic
-
-    @property
-    def partition(self) -> int:
-        """As the source says."""
-        return self.source.partition
-
-    @property
-    def size(self) -> int:
-        """As the source says."""
-        return self.source.size
 
     def batches(self, on_read: OnRead = ignored) -> Iterator[Batch]:
         """As the source; raises what it raises, a `DamagedFileError` after all records that came before it."""

@@ -11,7 +11,7 @@ from streamguard.errors import ConfigError, LogError
 from streamguard.logs.interface import Log, Span
 from streamguard.logs.opening import open_log
 from streamguard.replay.reading import TopicReader
-from streamguard.replay.sources import OnRead, Source, ignored
+from streamguard.replay.sources import OnRead, Source, Wrapped, ignored
 
 # So many offsets are looked at first for a partition's last record.
 _TAIL = 100
@@ -53,28 +53,16 @@ class TopicSource:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shared:
+class _Shared(Wrapped):
     """A source whose reader others have, too; to be read once."""
 
-    source: TopicSource
     reader: TopicReader
-
-    @property
-    def topic(self) -> str:
-        return self.source.topic
-
-    @property
-    def partition(self) -> int:
-        return self.source.partition
-
-    @property
-    def size(self) -> int:
-        return self.source.size
+    start: int
 
     def batches(self, on_read: OnRead = ignored) -> Iterator[Batch]:
         try:
             while (batch := self.reader.next(self.partition)) is not None:
-                on_read(batch.next_offset - self.source.span.start)
+                on_read(batch.next_offset - self.start)
                 if len(batch):
                     yield batch
         finally:
@@ -94,7 +82,10 @@ def together(sources: Sequence[Source]) -> list[Source]:
         topic: TopicReader(found[0].settings, topic, {each.partition: each.span for each in found})
         for topic, found in by_topic.items()
     }
-    return [_Shared(each, readers[each.topic]) if isinstance(each, TopicSource) else each for each in sources]
+    return [
+        _Shared(each, readers[each.topic], each.span.start) if isinstance(each, TopicSource) else each
+        for each in sources
+    ]
 
 
 @dataclass(frozen=True, slots=True)

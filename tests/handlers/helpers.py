@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -88,15 +88,28 @@ class Place:
         return found
 
 
+class Runs(Protocol):
+    """What delivers alerts until it is told to stop."""
+
+    def run(self) -> None: ...
+    def stop(self) -> None: ...
+
+
 @contextmanager
 def subscribed(place: Place, functions: Sequence[AlertHandler]) -> Iterator[Callable[[Callable[[], bool]], None]]:
     """While they are told of alerts; yields what waits for a condition."""
-    subscriber = Subscriber(place.config, functions)
+    with running(Subscriber(place.config, functions)) as wait:
+        yield wait
+
+
+@contextmanager
+def running(runs: Runs) -> Iterator[Callable[[Callable[[], bool]], None]]:
+    """While it runs, on a thread; yields what waits for a condition. Raises what it has raised."""
     failures: list[BaseException] = []
 
     def run() -> None:
         try:
-            subscriber.run()
+            runs.run()
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
@@ -107,13 +120,14 @@ def subscribed(place: Place, functions: Sequence[AlertHandler]) -> Iterator[Call
         deadline_s = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < deadline_s, "nothing came of it"
-            assert not failures, failures
+            if failures:
+                raise failures[0]
             time.sleep(0.01)
 
     try:
         yield wait
     finally:
-        subscriber.stop()
+        runs.stop()
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
     if failures:

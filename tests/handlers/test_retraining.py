@@ -1,6 +1,5 @@
 """Retrainings: at most one an episode and in so long, told on the alerts topic, whatever is killed."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from streamguard.handlers.sinks.retrain import RetrainSink
 from streamguard.handlers.subscriber import Handlers
 from streamguard.logs.embedded import EmbeddedLog
 from streamguard.logs.interface import TopicInfo
-from tests.handlers.helpers import PATIENCE_S, RETRY, Place, made
+from tests.handlers.helpers import RETRY, Place, made, running
 from tests.handlers.samples import Server, reply
 
 HOUR_MS = 3_600_000
@@ -142,34 +141,10 @@ def _started_ms(topic: list[bytes]) -> int:
 
 
 @contextmanager
-def running(place: Place, section: RetrainHandler) -> Iterator[Callable[[Callable[[], bool]], None]]:
+def retraining(place: Place, section: RetrainHandler) -> Iterator[Callable[[Callable[[], bool]], None]]:
     """While the handler runs; yields what waits for a condition."""
-    handlers = Handlers(place.config, [(section, RetrainSink(section, "streamguard/g"))], None)
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            handlers.run()
-        except BaseException as error:  # noqa: BLE001 - raised below
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-
-    def wait(condition: Callable[[], bool]) -> None:
-        deadline_s = time.monotonic() + PATIENCE_S
-        while not condition():
-            if failures:
-                raise failures[0]
-            assert time.monotonic() < deadline_s, "nothing came of it"
-            time.sleep(0.01)
-
-    try:
+    with running(Handlers(place.config, [(section, RetrainSink(section, "streamguard/g"))], None)) as wait:
         yield wait
-    finally:
-        handlers.stop()
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
 
 
 def told(place: Place) -> list[dict[str, Any]]:
@@ -203,9 +178,9 @@ def test_a_program_is_run_once_for_an_episode(place: Place, tmp_path: Path) -> N
     )
     section = handler(*program)
     place.publish(made(1), made(2, episode="e1", status="updated"), made(3, episode="e1", status="resolved"))
-    with running(place, section) as wait:
+    with retraining(place, section) as wait:
         wait(lambda: len(told(place)) == 2)
-    with running(place, section):
+    with retraining(place, section):
         time.sleep(0.3)
     assert runs_of(place) == [("e1", "started"), ("e1", "succeeded")]
     (request,) = (tmp_path / "in").read_bytes().splitlines()
@@ -224,7 +199,7 @@ def test_a_failure_is_told_and_not_tried_again(place: Place, tmp_path: Path) -> 
     """Nor is it a dead letter: it was delivered."""
     section = handler(*script('echo x >> "$1/runs"; echo no disk >&2; exit 1', str(tmp_path)))
     place.publish(made(1))
-    with running(place, section) as wait:
+    with retraining(place, section) as wait:
         wait(lambda: len(told(place)) == 2)
     assert runs_of(place) == [("e1", "started"), ("e1", "failed")]
     failed = told(place)[1]
@@ -236,11 +211,11 @@ def test_a_failure_is_told_and_not_tried_again(place: Place, tmp_path: Path) -> 
 def test_a_second_episode_waits_for_its_time(place: Place) -> None:
     """Skipped by the minimum between two, and run at once without one."""
     place.publish(made(1), made(2))
-    with running(place, handler()) as wait:
+    with retraining(place, handler()) as wait:
         wait(lambda: len(told(place)) == 3)
     assert runs_of(place) == [("e1", "started"), ("e1", "succeeded"), ("e2", "skipped")]
     place.publish(made(3, episode="e2", status="updated"))
-    with running(place, handler(min_interval="0s")) as wait:
+    with retraining(place, handler(min_interval="0s")) as wait:
         wait(lambda: len(told(place)) == 5)
     assert runs_of(place)[3:] == [("e2", "started"), ("e2", "succeeded")]
 
@@ -249,7 +224,7 @@ def test_a_handler_that_is_stopped_ends_its_run_and_says_so(place: Place, tmp_pa
     """Its program is not left behind."""
     section = handler(*script('echo x > "$1/begun"; sleep 60', str(tmp_path)))
     place.publish(made(1))
-    with running(place, section) as wait:
+    with retraining(place, section) as wait:
         wait((tmp_path / "begun").exists)
     assert runs_of(place) == [("e1", "started"), ("e1", "failed")]
     assert "was ended since its handler was stopped" in told(place)[1]["retraining"]["reason"]
@@ -261,7 +236,7 @@ def test_a_run_whose_process_was_killed_is_lost(place: Place) -> None:
     first = Retrainings(section)
     begun, _ = first.begin(alert(1), START_MS)
     place.publish(made(1), orjson.loads(begun[0].data()))
-    with running(place, section) as wait:
+    with retraining(place, section) as wait:
         wait(lambda: len(told(place)) == 2)
     assert runs_of(place) == [("e1", "started"), ("e1", "lost")]
     assert "nobody knows what became of it" in told(place)[1]["look_first"][0]
@@ -273,7 +248,7 @@ def test_a_url_is_asked_again_with_the_same_key(place: Place) -> None:
         section = handler(url=server.url, retry={"first": "10ms", "most": "50ms", "deadline": "10s"})
         begun, _ = Retrainings(section).begin(alert(1), START_MS)
         place.publish(made(1), orjson.loads(begun[0].data()))
-        with running(place, section) as wait:
+        with retraining(place, section) as wait:
             wait(lambda: len(told(place)) == 2)
     assert runs_of(place) == [("e1", "started"), ("e1", "succeeded")]
     keys = {request.headers["idempotency-key"] for request in server.requests}
@@ -291,7 +266,7 @@ def test_several_partitions_are_refused(tmp_path: Path) -> None:
     other.create(TopicInfo("alerts", 2))
     other.close()
     place.settings["log"]["path"] = str(tmp_path / "other.db")
-    with pytest.raises(UnusableError, match="has 2 partitions"), running(place, handler()) as wait:
+    with pytest.raises(UnusableError, match="has 2 partitions"), retraining(place, handler()) as wait:
         wait(lambda: False)
 
 
