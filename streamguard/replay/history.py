@@ -117,7 +117,11 @@ def of_records(
         labels=_timed(topology.join.labels, config.backtest.labels_time),
     )
     pairs = [
-        Pair(number, Stamped(predictions[number], join.predictions), Stamped(labels[number], join.labels))
+        Pair(
+            number,
+            Stamped(predictions[number], join.predictions, join.disorder_ms),
+            Stamped(labels[number], join.labels, join.disorder_ms),
+        )
         for number in range(count)
     ]
     history = History(kind, Mode.IDEAL, topology, join, described, pairs)

@@ -228,13 +228,16 @@ function meanOf(series, bins) {
   return count > 0 ? total(known, (bin) => series.rate[bin] * series.labelled[bin]) / count : null;
 }
 
-/* From the first event time of the report to the last; null where there is none. */
+/* From the first event time of the report to the last; null where there is none. A record without an outcome does not
+   reach beyond those that have one: its time may be wrong by years. */
 function timeOf({ inputs, monitors }) {
   const all = monitors.flatMap((each) => each.segments.map(({ series }) => series)).filter(hasBins);
-  const ends = all.flatMap((series) => [series.start_ms, startOf(series, series.rate.length)]);
-  const known = [Date.parse(inputs.first), Date.parse(inputs.last), ...ends].filter((ms) => stamp(ms) !== NONE);
-  const [from, to] = [Math.min(...known), Math.max(...known)];
-  return from < to ? [from, to] : null;
+  const starts = all.map((series) => series.start_ms);
+  const ends = all.map((series) => startOf(series, series.rate.length));
+  const [first, last] = [inputs.first, inputs.last].map((text) => [Date.parse(text)].filter((ms) => stamp(ms) !== NONE));
+  const from = Math.max(...first, starts.length ? Math.min(...starts) : -Infinity);
+  const to = Math.min(...last, ends.length ? Math.max(...ends) : Infinity);
+  return Number.isFinite(from) && Number.isFinite(to) && from < to ? [from, to] : null;
 }
 
 const everything = timeOf(report);
@@ -322,7 +325,7 @@ function episodesOf(shown) {
 function headline() {
   if (!chosen.setting) return "Nothing was replayed.";
   if (report.outcomes.released === 0) return "No outcome, so nothing could be judged.";
-  const ms = Date.parse(report.inputs.last) - Date.parse(report.inputs.first);
+  const ms = everything ? everything[1] - everything[0] : 0;
   const first = alertsOfSetting().find(isAlarm);
   const alarms = counted(chosen.setting.raised, "alarm").replace("no", "No");
   const when = first ? `; the first at ${stamp(first.at)} UTC` : "";

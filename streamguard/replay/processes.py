@@ -28,12 +28,18 @@ class Child:
         # A fork would copy whatever threads hold at this moment.
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
-        self._process = context.Process(target=_run, args=(serve, theirs, args), daemon=True)
+        self._process = context.Process(target=_run, args=(theirs,), daemon=True)
         with _blocked():
             self._process.start()
         theirs.close()
         # At its own exit multiprocessing would wait for it for ever.
         atexit.register(self.close)
+        # Not with the start: if it died before it has read all of that, nobody would hear of it.
+        try:
+            self.tell(serve, args)
+        except BaseException:
+            self.close()
+            raise
 
     def tell(self, *words: object) -> None:
         """Send something; waits until there is room for it. Raises what has ended it."""
@@ -89,7 +95,7 @@ def _blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _run(serve: Serve, connection: Connection, args: tuple[object, ...]) -> None:
+def _run(connection: Connection) -> None:
     # Of Ctrl-C all processes of a terminal hear, and a supervisor tells all of a service to end: what to do is decided
     # by the first, which closes the pipe.
     for each in _SIGNALS:
@@ -98,6 +104,7 @@ def _run(serve: Serve, connection: Connection, args: tuple[object, ...]) -> None
     Thread(target=_end_with_parent, daemon=True).start()
     # The other side is gone: nobody wants to know any more.
     with suppress(BrokenPipeError, ConnectionResetError, EOFError):
+        serve, args = connection.recv()
         try:
             for found in serve(connection, *args):
                 connection.send(found)

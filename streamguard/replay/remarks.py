@@ -32,6 +32,7 @@ def remarks(config: Config, history: History, found: Replayed, ledger: Ledger) -
             notes += _rejected(name, side)
             notes += _late(config, name, side)
             notes += _old(name, side)
+            notes += _far(config, name, side, ledger)
         notes += _unmonitored(config, predictions)
         notes += _strangers(config, predictions, labels)
     notes += _unknown_fields(config, ledger)
@@ -116,8 +117,9 @@ def _rejected(name: str, side: Seen) -> Iterator[str]:
     count = side.counts[Fate.REJECTED]
     if count:
         reasons = "; ".join(f"{number:,}: {reason}" for reason, number in side.reasons.most_common(_SHOWN))
+        others = f"; and {len(side.reasons) - _SHOWN} other reasons" if len(side.reasons) > _SHOWN else ""
         yield (
-            f"{count:,} of {side.counts['consumed']:,} {name} cannot be used: {reasons}. The first is at"
+            f"{count:,} of {side.counts['consumed']:,} {name} cannot be used: {reasons}{others}. The first is at"
             f" {side.first_rejected}"
         )
 
@@ -136,6 +138,23 @@ def _late(config: Config, name: str, side: Seen) -> Iterator[str]:
 def _old(name: str, side: Seen) -> Iterator[str]:
     if 0 <= side.last_ms < _OLDEST_MS:
         yield f"event times of {name} end in {rfc3339(side.last_ms)[:4]}: are they seconds? Milliseconds are expected"
+
+
+def _far(config: Config, name: str, side: Seen, ledger: Ledger) -> Iterator[str]:
+    """The last records may be far ahead: nothing follows by which they could be refused."""
+    if ledger.first_ms is None or ledger.last_ms is None:
+        return
+    room_ms = config.join.before_ms + config.join.after_ms + (ledger.last_ms - ledger.first_ms)
+    if side.last_ms - ledger.last_ms > room_ms:
+        yield (
+            f"a record of the {name} is of {rfc3339(side.last_ms)}, long after the last outcome"
+            f" ({rfc3339(ledger.last_ms)}): if its time is wrong, what came after it is late: leave it out"
+        )
+    if ledger.first_ms - side.first_ms > room_ms:
+        yield (
+            f"a record of the {name} is of {rfc3339(side.first_ms)}, long before the first outcome"
+            f" ({rfc3339(ledger.first_ms)}): has it a wrong time?"
+        )
 
 
 def _unmonitored(config: Config, predictions: Seen) -> Iterator[str]:

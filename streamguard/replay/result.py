@@ -119,7 +119,8 @@ class Backtest:
             "monitors": monitors,
             "alerts": alerts,
             "alerts_left_out": sum(len(each.lines) for each in self.settings) - len(alerts),
-            "config": self.config.as_yaml(),
+            # Who is told is of no use to a replay, and most of it is secret.
+            "config": self.config.model_copy(update={"handlers": ()}).as_yaml(),
         }
 
     def _is_scored(self, incident: Incident) -> bool:

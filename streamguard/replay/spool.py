@@ -2,12 +2,13 @@
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, gettempdir
 from typing import overload
 from weakref import finalize
 
 import numpy as np
 
+from streamguard.errors import StreamguardError
 from streamguard.replay.sweeping import Told
 
 _IN_MEMORY_BYTES = 32 << 20
@@ -51,8 +52,14 @@ class Spool:
     def add(self, told: Iterable[Told]) -> None:
         """Take alerts, those of one setting and partition in order."""
         for each in told:
-            self._file.seek(self._ends[-1])
-            self._file.write(each.value)
+            try:
+                self._file.seek(self._ends[-1])
+                self._file.write(each.value)
+            except OSError as error:
+                raise StreamguardError(
+                    f"no room for the alerts in {gettempdir()} ({error.strerror}): let TMPDIR name a larger directory,"
+                    " or raise thresholds that alarm all the time"
+                ) from None
             self._ends.append(self._ends[-1] + len(each.value))
             self._settings.append(each.setting)
             self._partitions.append(each.partition)

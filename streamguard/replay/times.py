@@ -69,15 +69,30 @@ class Times:
         """The times that are plain digits behind the first field of the name."""
         # What is read behind a name may go past the end of the last row.
         data = np.concatenate([blobs.data, np.zeros(len(self._key) + _DIGITS + 3, np.uint8)])
-        places = self._places(data, blobs.starts, blobs.starts + blobs.sizes)
+        places = self._places(data, blobs.starts, blobs.starts + np.maximum(blobs.sizes, 0))
         at = np.maximum(places, 0) + len(self._key)
         is_good = (places >= 0) & (data[at] == _COLON)
         at += 1
         at += data[at] == _SPACE
         text = np.ascontiguousarray(_texts(data, _DIGITS)[at].view(np.uint8).reshape(-1, _DIGITS).T)
         digits = text - np.uint8(_ZERO)
+        is_good &= ~self._is_there_again(data, blobs, places)
         is_good &= (digits <= 9).all(axis=0) & (digits[0] > 0) & _IS_END[data[at + _DIGITS]]
         return np.where(is_good, (_POWERS @ digits).astype(np.int64), UNKNOWN)
+
+    def _is_there_again(self, data: NDArray[np.uint8], blobs: Blobs, places: Ints) -> NDArray[np.bool_]:
+        """In which rows the name stands a second time: then only parsing tells which is meant."""
+        again = np.zeros(len(places), np.bool_)
+        if not len(places):
+            return again
+        ends = blobs.starts + np.maximum(blobs.sizes, 0)
+        first = int(blobs.starts.min())
+        text = data[first : int(ends.max())].tobytes()
+        named = np.flatnonzero(places >= 0)
+        if text.count(self._key) > len(named):
+            rows = zip(named.tolist(), (places[named] - first).tolist(), (ends[named] - first).tolist(), strict=True)
+            again[[row for row, place, end in rows if text.find(self._key, place + 1, end) >= 0]] = True
+        return again
 
     def _places(self, data: NDArray[np.uint8], starts: Ints, ends: Ints) -> Ints:
         """Where the name begins in each row; -1 where it is not."""

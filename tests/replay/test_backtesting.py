@@ -248,6 +248,21 @@ def test_one_record_of_another_age_is_told() -> None:
     assert any("has a record a wrong time?" in note for note in found.notes)
 
 
+def test_a_last_record_of_another_age_is_told() -> None:
+    """Of a few records nothing can be said, so it is not refused; behind many it is."""
+    predictions, labels = story(100, fault=None)
+    predictions[-1]["at"] = 4_070_908_800_000
+    found = replayed(settings(), predictions, labels)
+    assert any(note.startswith("a record of the predictions is of 2099-01-01") for note in found.notes)
+    predictions, labels = story(fault=None)
+    predictions[-1]["at"] = 4_070_908_800_000
+    assert (replayed(settings(), predictions, labels).counts or {})["predictions"]["rejected"] == 1
+    predictions, labels = story(fault=None)
+    labels[0]["at"] = 1000
+    (note,) = replayed(settings(), predictions, labels).notes
+    assert note.startswith("a record of the labels is of 1970-01-01T00:00:01.000Z, long before the first outcome")
+
+
 @pytest.mark.parametrize(("processes", "settings", "shares"), [
     (1, 1, (0, 1)), (3, 1, (2, 1)), (9, 1, (4, 1)), (1, 5, (0, 1)), (2, 5, (0, 2)), (3, 5, (1, 2)), (0, 1, (0, 1)),
 ])  # fmt: skip

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,29 @@ def wait_ended(pid: int) -> None:
     while is_alive(pid):
         assert time.monotonic() < deadline, f"process {pid} is still there"
         time.sleep(0.01)
+
+
+def echo(_: Connection, given: bytes) -> Iterator[object]:
+    """Says how much it was given."""
+    yield len(given)
+
+
+def test_a_child_that_dies_while_it_starts_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much it was to be given: the pipe is full then, and nobody reads it."""
+    start = SpawnProcess.start
+
+    def killed(process: SpawnProcess) -> None:
+        start(process)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(SpawnProcess, "start", killed)
+    with pytest.raises(StreamguardError, match="was ended from outside"):
+        Child(echo, bytes(4 << 20))
+    monkeypatch.undo()
+    child = Child(echo, bytes(4 << 20))
+    assert child.hear() == 4 << 20
+    child.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -35,11 +35,13 @@ def source(times: Sequence[int | None], sizes: Sequence[int] = (1000,)) -> Liste
     return Listed(batches, "labels")
 
 
-def refused(times: Sequence[int | None], sizes: Sequence[int] = (1000,), mapping: Mapping = MAPPING) -> list[int]:
+def refused(
+    times: Sequence[int | None], sizes: Sequence[int] = (1000,), mapping: Mapping = MAPPING, disorder_ms: int = 0
+) -> list[int]:
     """The numbers of the records that the reader refuses for their time."""
     reader, found = Reader(mapping), list[int]()
     count = 0
-    for batch in Stamped(source(times, sizes), mapping).batches():
+    for batch in Stamped(source(times, sizes), mapping, disorder_ms).batches():
         assert len(batch) == len(batch.timestamps)
         _, rejections = reader.read(batch)
         found += [count + each.index for each in rejections if "ahead of the record's" in each.reason]
@@ -75,7 +77,7 @@ HONEST: dict[str, Callable[[], list[int]]] = {
     "gaps": lambda: [START_MS + MINUTE_MS * n + 21 * DAY_MS * (n // 700) for n in range(3000)],
     "gaps-soon-after-each-other": lambda: [START_MS + MINUTE_MS * n + 21 * DAY_MS * (n // 20) for n in range(3000)],
     "a-gap-before-the-end": lambda: [START_MS + MINUTE_MS * n + DAY_MS * (n >= 1995) for n in range(2000)],
-    "last-alone": lambda: [*sorted_times(2000), START_MS + 90 * DAY_MS],
+    "last-alone": lambda: [*sorted_times(2000), START_MS + 2 * DAY_MS],
     "first-alone": lambda: [START_MS - 90 * DAY_MS, *sorted_times(2000)],
     "no-order": lambda: shuffled(sorted_times(5000, HOUR_MS)),
     "newest-first": lambda: sorted_times(5000, 2 * HOUR_MS)[::-1],
@@ -92,13 +94,20 @@ def test_honest_records_are_not_refused(times: Callable[[], list[int]]) -> None:
     assert refused(times()) == []
 
 
-@pytest.mark.parametrize("place", [0, 1, 500, 999, 1000, 1989])
+@pytest.mark.parametrize("place", [0, 1, 500, 999, 1000, 1989, 1990, 1998, 1999])
 @pytest.mark.parametrize("time", [YEAR_2099_MS, TIME_MAX_MS, START_MS + 4 * DAY_MS])
 def test_one_that_is_far_ahead_is_refused(place: int, time: int) -> None:
-    """The first of all, one in the midst, the last or the first of a batch, and one with ten records after it."""
+    """The first of all, one in the midst, the last or first of a batch, with ten records after it, and with less."""
     times = sorted_times(2000)
     times[place] = time
     assert refused(times) == [place]
+
+
+def test_what_may_come_late_makes_nothing_late() -> None:
+    """Where disorder of three days is allowed, a record of today among those of the day before yesterday is honest."""
+    times = [START_MS + MINUTE_MS * n - (0 if n % 100 == 0 else 2 * DAY_MS) for n in range(5000)]
+    assert refused(times, disorder_ms=3 * DAY_MS) == []
+    assert refused(times) != []
 
 
 @given(st.integers(0, 1000), st.lists(st.integers(1, 400), min_size=1, max_size=4))
@@ -129,7 +138,7 @@ def test_what_is_refused_says_by_how_much() -> None:
     """The records after it stand for Kafka's clock."""
     times = sorted_times(500)
     times[300] = YEAR_2099_MS
-    batch = next(iter(Stamped(source(times), MAPPING).batches()))
+    batch = next(iter(Stamped(source(times), MAPPING, 0).batches()))
     _, (rejection,) = Reader(MAPPING).read(batch)
     ahead_ms = YEAR_2099_MS - times[301 + AFTER * 3 // 4]
     assert rejection.reason.startswith(f"field 'time' is {ahead_ms} ms ahead of the record's Kafka timestamp, above")
@@ -153,7 +162,7 @@ class Breaking:
 
 def test_what_came_before_damage_is_there() -> None:
     """Though the records that follow are waited for."""
-    found = Stamped(Breaking(source(sorted_times(50), [20])), MAPPING).batches()
+    found = Stamped(Breaking(source(sorted_times(50), [20])), MAPPING, 0).batches()
     assert [len(next(found)) for _ in range(3)] == [20, 20, 10]
     with pytest.raises(DamagedFileError, match="broke off"):
         next(found)

@@ -33,6 +33,16 @@ def read(rows: Sequence[bytes | None], path: Path = ("at",), size: int = 1000) -
     return [each for first in range(0, len(rows), size) for each in reader.read(rows[first : first + size]).tolist()]
 
 
+def test_a_name_that_stands_twice_is_read_as_the_core_reads_it() -> None:
+    """From the middle of the file on another object has the name, too, or the row has it twice."""
+    plain = [orjson.dumps({"id": n, "at": NOW_MS + n}) for n in range(300)]
+    nested = [orjson.dumps({"user": {"at": NOW_MS - 10**9}, "id": n, "at": NOW_MS + n}) for n in range(300)]
+    twice = [b'{"at": %d, "at": %d}' % (NOW_MS - 5, NOW_MS + n) for n in range(300)]
+    rows: list[bytes | None] = [*plain, None, *nested, *twice, *plain]
+    for size in (1, 7, 1000):
+        assert read(rows, size=size) == parsed(rows, ("at",))
+
+
 TIMES = st.one_of(
     st.integers(NOW_MS - 10**9, NOW_MS + 10**9),
     st.sampled_from(
