@@ -14,6 +14,7 @@ The map of this tree, in the order in which imports point (nothing imports what 
     stores              the disk of windows that outgrow memory
     worker              the loop between a log and the tasks
     replay              history through the same tasks: sources, joining, sweeping, scoring, the report
+    profile             what training data look like: mergeable counts of every feature, and the document of them
     handlers            who is told of alerts: subscribers in Python, and those that a configuration names
     demo                a story to try it all on
     bench               how fast all of it is on this machine

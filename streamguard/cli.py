@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=_MARKUP)
 app.add_typer(config_app, name="config", help="Check, show or describe a configuration.")
+profile_app = typer.Typer(no_args_is_help=True, rich_markup_mode=_MARKUP)
+app.add_typer(profile_app, name="profile", help="What training data look like: build a profile, or show one.")
 
 ConfigPath = Annotated[
     Path,
@@ -247,6 +249,77 @@ def bench(
     from streamguard.bench.running import Wanted, run_bench  # noqa: PLC0415 - its imports take a second
 
     run_bench(Wanted(bootstrap, predictions, tuple(scenario or ()), repeat), typer.echo, out)
+
+
+@profile_app.command("build")
+def build_profile(
+    source: Annotated[
+        list[Path],
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Training data: Parquet, CSV or JSON Lines; may be repeated.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.json", help="Where to write.", show_default=False)],
+    text: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column of running text; may be repeated.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="CONFIG", help="Its predictions.fields say what is prediction, score, ID and time."),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column that is no feature; may be repeated.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The truth, to hold predictions against.")] = None,
+    prediction: Annotated[str | None, typer.Option(metavar="COLUMN", help="The model's answer.")] = None,
+    score: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The model's probability of the positive class.")
+    ] = None,
+    positive: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="The positive class. Default: 1 and true.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the profile. Default: that of the file.")] = None,
+    model: Annotated[str | None, typer.Option(help="Name of the model that was trained.")] = None,
+    model_version: Annotated[str | None, typer.Option("--version", metavar="TEXT", help="Its version.")] = None,
+    min_count: Annotated[
+        int, typer.Option(min=1, help="Category values and patterns in fewer rows are not named.")
+    ] = 10,
+) -> None:
+    """Sum up training data, to hold production against: no rows, but what each feature looks like.
+
+    Columns are named by dotted paths (address.country). Memory is bounded, whatever the number of rows.
+    """
+    from streamguard.profile.building import Asked  # noqa: PLC0415 - its imports take a second
+    from streamguard.profile.running import positive_of, run_build  # noqa: PLC0415 - its imports take a second
+
+    asked = Asked(
+        text=tuple(text or ()),
+        label=label,
+        prediction=prediction,
+        score=score,
+        positive=positive_of(positive),
+        leave_out=tuple(leave_out or ()),
+        config=None if config is None else configuration.load(config),
+        name=name,
+        model=model,
+        version=model_version,
+        min_count=min_count,
+    )
+    run_build(source, asked, out, typer.echo)
+
+
+@profile_app.command("show")
+def show_profile(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A profile.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, as it is in the file.")] = False,
+) -> None:
+    """Print a profile: each feature on a line, then texts, predictions and what could not be said."""
+    from streamguard.profile.running import run_show  # noqa: PLC0415 - its imports take a second
+
+    run_show(file, typer.echo, is_json=as_json)
 
 
 @config_app.command("check")

@@ -63,6 +63,7 @@ LAYERS = [
     ["streamguard.stores.*"],
     ["streamguard.worker.*"],
     ["streamguard.replay.*"],
+    ["streamguard.profile.*"],
     ["streamguard.handlers.*"],
     ["streamguard"],
     ["streamguard.demo.*"],

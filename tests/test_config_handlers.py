@@ -123,6 +123,8 @@ def test_a_secret_that_is_no_text_is_not_shown(tmp_path: Path, setting: str) -> 
         ({**HOOK, "secret": ["hunter2"]}, "secret is no text"),
         ({**HOOK, "secret": 1234567}, "secret is no text: put it in quotes"),
         ({**HOOK, "headers": {"X-Key": 1234567}}, "headers.X-Key is no text: put it in quotes"),
+        ({**HOOK, "headers": "Authorization: Bearer hunter2"}, "headers is no mapping: give each header's name and"),
+        ({**HOOK, "headers": ["Authorization: Bearer hunter2"]}, "headers is no mapping: give each header's name and"),
         ({**DUTY, "routing_key": 1234567}, "routing_key is no text: put it in quotes"),
         ({**MAIL, "username": "us", "password": 1234567}, "password is no text: put it in quotes"),
     ],

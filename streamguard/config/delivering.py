@@ -10,11 +10,22 @@ from streamguard.config.types import Count, Duration, Text
 Texts = tuple[Text, ...]
 
 
+Kind = Literal[
+    "mismatch_drift",
+    "loss_drift",
+    "label_starvation",
+    "no_data",
+    "type_disagreement",
+    "segments_full",
+    "retraining",
+]
+
+
 class Match(Section):
     """Which alerts; of each field any of the values listed. Nothing listed: any."""
 
-    kind: Texts = ()
-    """Kinds, such as mismatch_drift, label_starvation, no_data."""
+    kind: tuple[Kind, ...] = ()
+    """Kinds, as in docs/alerts.md."""
     status: tuple[Literal["raised", "updated", "resolved"], ...] = ()
     """raised, updated, resolved."""
     severity: tuple[Literal["critical", "warning", "info"], ...] = ()

@@ -4,12 +4,12 @@ import re
 import ssl
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 
-from streamguard.config.secrets import secret_in
+from streamguard.config.secrets import Secret, secret_in
 from streamguard.config.types import FileName
 
 # A token of RFC 9110, and a value that no server reads in two ways.
@@ -83,6 +83,13 @@ def _header_name(name: str) -> str:
     return name
 
 
+def _by_name(value: Any) -> Any:
+    if value is None or isinstance(value, dict):
+        return value
+    # A message about the type alone would be followed by the value.
+    raise ValueError("is no mapping: give each header's name and value, such as {X-Team: ml}")
+
+
 def _authorities(name: str) -> str:
     try:
         count = ssl.create_default_context(cafile=name).cert_store_stats()["x509"]
@@ -94,4 +101,5 @@ def _authorities(name: str) -> str:
 
 
 HeaderName = Annotated[str, AfterValidator(_header_name)]
+Headers = Annotated[dict[HeaderName, Secret], BeforeValidator(_by_name)]
 CaFile = Annotated[FileName, AfterValidator(_authorities)]

@@ -8,7 +8,16 @@ from pydantic import Field as Setting
 
 from streamguard.config.base import Problem, Section
 from streamguard.config.delivering import HandlerBase, Match, Texts
-from streamguard.config.endpoints import CaFile, HeaderName, has_userinfo, headers_of, http_url, is_loopback, open_url
+from streamguard.config.endpoints import (
+    CaFile,
+    HeaderName,
+    Headers,
+    has_userinfo,
+    headers_of,
+    http_url,
+    is_loopback,
+    open_url,
+)
 from streamguard.config.secrets import HIDDEN, Secret, SecretFile, read_secret
 from streamguard.config.types import Count, Duration, Port, Text
 from streamguard.core.detectors.settings import Moment
@@ -79,7 +88,7 @@ class _Signed(_Url):
     """Key by which the body is signed: X-Streamguard-Signature is `sha256=` and the HMAC in hexadecimal."""
     header_files: dict[HeaderName, SecretFile] = Setting(default_factory=dict)
     """Further headers whose values are in files: of each name the file; read once, at start."""
-    headers: dict[HeaderName, Secret] = Setting(default_factory=dict, validate_default=True)
+    headers: Headers = Setting(default_factory=dict, validate_default=True)
     """Further headers, such as Authorization; their values are never shown."""
 
     _read_secret = field_validator("secret")(read_secret)
@@ -127,12 +136,26 @@ class RetrainHandler(_Signed):
     """One run at a time."""
 
     def problems(self) -> Iterable[Problem]:
-        if bool(self.command) == (self.url is not None):
-            yield ("command",), f"(handler {self.name!r}) and url are two ways to start a retraining: set one of them"
+        if not self.command and self.url is None:
+            yield ("command",), f"(handler {self.name!r}) is missing: set it, or url or url_file"
+        elif self.command and self.url is not None:
+            yield ("command",), f"(handler {self.name!r}) and url are two ways to start a retraining: keep one of them"
         elif self.url is not None:
             yield from super().problems()
-        if self.group is not None:
-            yield ("group",), f"(handler {self.name!r}) is set, but a retraining is of one episode: leave it out"
+        if self.command:
+            for name in ("secret", "headers", "header_files", "ca_file"):
+                if getattr(self, name):
+                    yield (name,), f"(handler {self.name!r}) is for url, and command is set: leave it out"
+        for name in ("group", "rate"):
+            if getattr(self, name) is not None:
+                words = "is set, but a retraining is of one episode, and min_interval says how often: leave it out"
+                yield (name,), f"(handler {self.name!r}) {words}"
+        match = self.match
+        if match.status == ("resolved",) or match.direction == ("better",) or match.kind == ("retraining",):
+            yield (
+                ("match",),
+                f"(handler {self.name!r}) never starts a run, which is for trouble that has begun or goes on",
+            )
 
 
 class SlackHandler(_Url):

@@ -37,6 +37,11 @@ def load(path: str | Path, text: str | None = None) -> Config:
     raise ConfigError("\n".join(dict.fromkeys(problem for _, problem in sorted(problems, key=itemgetter(0)))))
 
 
+# A name such as `after_ms` is Python's; a file that used it would not say its unit.
+AS_A_FILE: dict[str, Any] = {"by_alias": True, "by_name": False, "context": {"from_file": True}}
+"""How what a user writes is validated."""
+
+
 def parse(data: Mapping[str, Any]) -> Config:
     """Settings from a mapping in the shape of the file, without looking at the environment.
 
@@ -49,8 +54,7 @@ def parse(data: Mapping[str, Any]) -> Config:
 
 
 def _validated(data: Any) -> Config:
-    # A name such as `after_ms` is Python's; a file that used it would not say its unit.
-    return Config.model_validate(data, by_alias=True, by_name=False, context={"from_file": True})
+    return Config.model_validate(data, **AS_A_FILE)
 
 
 class _Sources:

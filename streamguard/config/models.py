@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
@@ -176,6 +177,7 @@ class Config(Section):
             if handlers[handler.name] > 1:
                 words = f"must be unique, but {handlers[handler.name]} handlers are named {handler.name!r}"
                 yield ("handlers", index, "name"), words
+        yield from self._match_problems()
         names = Counter(monitor.name for monitor in self.monitors)
         for index, monitor in enumerate(self.monitors):
             where: Key = ("monitors", index)
@@ -189,6 +191,16 @@ class Config(Section):
                     ("predictions", "fields", "score"),
                     f"is missing: the loss {monitor.loss.value} of monitor {monitor.name!r} needs it",
                 )
+
+    def _match_problems(self) -> Iterable[Problem]:
+        names = [monitor.name for monitor in self.monitors]
+        for role, sections in (("handlers", self.handlers), ("silences", self.silences)):
+            for index, each in enumerate(sections):
+                for place, name in enumerate(each.match.monitor):
+                    if name not in names:
+                        near = get_close_matches(name, names, 1)
+                        meant = f"did you mean {near[0]}?" if near else f"there is {', '.join(map(repr, names))}"
+                        yield (role, index, "match", "monitor", place), f"names no monitor, {name!r}; {meant}"
 
     def as_yaml(self) -> str:
         """What is in effect, as a file that can be loaded again: defaults filled in, secrets hidden."""

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Setting
 
 from streamguard.core.alerts import alert_data
+from streamguard.core.fields import Unreadable, parse_time_ms
 
 _FIELDS = ("id", "episode", "status", "kind", "severity", "monitor", "model", "version", "direction")
 _RAISED_ONLY = {"segments_full"}
@@ -70,12 +71,9 @@ class Alert:
 def _utc(text: str) -> datetime:
     """Raises `ValueError`, without the text, since anybody may have written it."""
     try:
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is not None:
-            return found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise ValueError("must be a time such as 2026-01-31T23:59:59.999Z")
+        return datetime.fromtimestamp(parse_time_ms(text) / 1000, UTC)
+    except Unreadable:
+        raise ValueError("must be a time such as 2026-01-31T23:59:59.999Z") from None
 
 
 def _moment(text: str) -> str:
@@ -117,7 +115,7 @@ class _Alert(_Published):
     guarantee: str | None
     event_time: _Moment
     onset: _Moment | None
-    direction: str
+    direction: Literal["worse", "better", "unknown"]
     before: _Level | None
     after: _Level | None
     examples: list[str]
@@ -125,6 +123,7 @@ class _Alert(_Published):
     absorbed: int
     resolution: str | None
     duration_s: float | None
+    source: dict[str, dict[str, Annotated[list[int], Setting(min_length=2, max_length=2)]]]
 
 
 def read_alert(value: bytes | None) -> Alert:

@@ -5,20 +5,29 @@ what is settled is not one prefix of the partition. The committed offset is the 
 beside it names what is settled beyond: after a restart none of that is delivered again. The note holds the IDs of the
 latest alerts as well, so that one which stands on the topic a second time, as after a worker's group was begun anew, is
 not delivered twice either. What was delivered when its process was killed, before the commit, is: nobody could know.
+
+A note has only so much room. Where there is no more, nothing is read, and of what was read only the first alert may be
+begun: once that is settled the commit moves on, and what was settled behind it need not be noted any longer.
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from operator import itemgetter
 
 import orjson
 
-_VERSION = 1
-# Commit metadata may hold 4,096 bytes: 200 IDs take 2,600 of them, and an offset at most nine.
+_VERSION = 2
+# Of commit metadata, on a broker with its default settings.
+_NOTE_BYTES_MAX = 4096
 _LATEST = 200
-_BEYOND_MAX = 120
-_MARK = re.compile("[0-9a-f]{10}")
+_ID = re.compile("[0-9a-f]{32}")
+_MARK_DIGITS = 10
+# In the note, with its quotes and a comma.
+_MARK_BYTES = _MARK_DIGITS + 3
 _WAITING_MAX = 1000
 
 
@@ -31,14 +40,52 @@ class Entry:
     alert_id: str
 
 
+class _Offsets:
+    """A set of offsets, as the ranges that it consists of, in order."""
+
+    def __init__(self, start: int = 0, lengths: Sequence[int] = ()) -> None:
+        """From what `lengths` has said."""
+        self._ranges: list[tuple[int, int]] = []
+        for gap, length in zip(lengths[::2], lengths[1::2], strict=True):
+            self._ranges.append((start + gap, start + gap + length))
+            start += gap + length
+
+    def __contains__(self, offset: int) -> bool:
+        index = bisect_right(self._ranges, offset, key=itemgetter(0))
+        return index > 0 and offset < self._ranges[index - 1][1]
+
+    def add(self, first: int, end: int) -> None:
+        """All from `first` to before `end`."""
+        if first >= end:
+            return
+        low = bisect_left(self._ranges, first, key=itemgetter(1))
+        high = bisect_right(self._ranges, end, key=itemgetter(0))
+        if low < high:
+            first, end = min(first, self._ranges[low][0]), max(end, self._ranges[high - 1][1])
+        self._ranges[low:high] = [(first, end)]
+
+    def forget(self, before: int) -> None:
+        """All before this offset."""
+        while self._ranges and self._ranges[0][0] < before:
+            first, end = self._ranges.pop(0)
+            self.add(max(first, before), end)
+
+    def lengths(self, start: int) -> Iterator[int]:
+        """Of the gap from `start` to the first range, of that range, of the next gap, and so on."""
+        for first, end in self._ranges:
+            yield first - start
+            yield end - first
+            start = end
+
+
 @dataclass(slots=True)
 class Deliveries:
     """One partition of the alerts topic, as one handler goes along it."""
 
     position: int
     """The next offset to be read."""
-    _beyond: set[int] = field(default_factory=set)
-    """Settled, though something before it is not."""
+    _beyond: _Offsets = field(default_factory=_Offsets)
+    """Settled, though something before it is not; with the offsets between that hold no alert."""
     _latest: deque[str] = field(default_factory=lambda: deque(maxlen=_LATEST))
     _waiting: dict[int, Entry] = field(default_factory=dict)
     """By offset, in order."""
@@ -47,14 +94,13 @@ class Deliveries:
 
     @staticmethod
     def restored(offset: int, note: str) -> "Deliveries":
-        """From what was committed; raises `ValueError` for a note that is not ours."""
+        """From what was committed; raises `ValueError`, `KeyError` or `TypeError` for a note that is not ours."""
         if not note:
             return Deliveries(offset)
         found = orjson.loads(note)
         if found["v"] != _VERSION:
             raise ValueError(f"a note of version {_VERSION} expected, got {found['v']!r}")
-        latest = deque(found["latest"], _LATEST)
-        return Deliveries(offset, {offset + each for each in found["beyond"]}, latest)
+        return Deliveries(offset, _Offsets(offset, found["beyond"]), deque(found["latest"], _LATEST))
 
     @property
     def committed(self) -> int:
@@ -62,39 +108,46 @@ class Deliveries:
         return next(iter(self._waiting), self.position)
 
     def note(self) -> str:
-        """What to commit beside that."""
-        offset = self.committed
-        beyond = sorted(each - offset for each in self._beyond if each > offset)
-        return orjson.dumps({"v": _VERSION, "beyond": beyond, "latest": list(self._latest)}).decode()
+        """What to commit beside that; of the latest IDs only as many as there is room for."""
+        beyond, latest = list(self._beyond.lengths(self.committed)), list(self._latest)
+        excess = len(_note(beyond, latest)) - _NOTE_BYTES_MAX
+        return _note(beyond, latest[-(-excess // _MARK_BYTES) :] if excess > 0 else latest).decode()
 
     @property
     def is_full(self) -> bool:
-        """Whether more must wait on the topic: the note could not tell of it, or too much is held."""
-        return len(self._beyond) >= _BEYOND_MAX or len(self._waiting) >= _WAITING_MAX
+        """Whether more must wait on the topic: the note might not tell of it, or too much is held."""
+        # One range for what is read next, and one for what lies between that and the alert before it.
+        return bool(self._waiting) and (len(self._waiting) >= _WAITING_MAX or self._room() < 2)
+
+    @property
+    def is_half_empty(self) -> bool:
+        """Whether so much is settled that reading on is worth it, after it was full."""
+        return len(self._waiting) <= _WAITING_MAX // 2 and self._bytes() <= _BEYOND_BYTES_MAX // 2
 
     def add(self, offset: int, episode: str, alert_id: str, *, is_wanted: bool) -> bool:
         """Take the next alert; returns whether it is to be delivered."""
-        self.position = offset + 1
-        is_repeated = _mark(alert_id) in self._latest or any(
-            each.alert_id == alert_id for each in self._waiting.values()
-        )
-        if offset in self._beyond or is_repeated or not is_wanted:
-            self._beyond.add(offset)
-            self._prune()
-            return False
-        self._waiting[offset] = Entry(offset, episode, alert_id)
-        return True
+        is_settled = not is_wanted or offset in self._beyond or self._is_known(alert_id)
+        if is_settled:
+            self.skip(offset + 1)
+        else:
+            self.skip(offset)
+            self._waiting[offset] = Entry(offset, episode, alert_id)
+            self.position = offset + 1
+        return not is_settled
 
     def skip(self, position: int) -> None:
         """There is nothing up to this position: markers, records that are no alerts."""
+        self._beyond.add(self.position, position)
         self.position = max(self.position, position)
+        self._beyond.forget(self.committed)
 
     def ready(self, most: int) -> list[int]:
         """Up to so many alerts that may be begun, the oldest first: of each episode the first, if none is under way."""
         found: list[int] = []
         seen = set(self._busy)
+        first, room = self.committed, self._room()
         for offset, entry in self._waiting.items():
-            if len(found) >= most:
+            if len(found) >= most or (offset != first and len(found) >= room):
                 break
             if entry.episode not in seen:
                 seen.add(entry.episode)
@@ -113,21 +166,38 @@ class Deliveries:
         """It was delivered, or is a dead letter."""
         entry = self._waiting.pop(offset)
         self._busy.discard(entry.episode)
-        self._beyond.add(offset)
         self._latest.append(_mark(entry.alert_id))
-        self._prune()
+        self._beyond.add(offset, offset + 1)
+        self._beyond.forget(self.committed)
 
     @property
     def waiting(self) -> list[int]:
         """The offsets of all that is not settled, in order."""
         return list(self._waiting)
 
-    def _prune(self) -> None:
-        offset = self.committed
-        self._beyond = {each for each in self._beyond if each > offset}
+    def _is_known(self, alert_id: str) -> bool:
+        return _mark(alert_id) in self._latest or any(each.alert_id == alert_id for each in self._waiting.values())
+
+    def _bytes(self) -> int:
+        return len(orjson.dumps(list(self._beyond.lengths(self.committed))))
+
+    def _room(self) -> int:
+        """How many ranges more the note could name, whatever comes of what is under way; below 0: too few for that."""
+        # A range of one parts a gap in two: a digit, two commas, and another gap.
+        per_range = 3 + len(str(self.position - self.committed))
+        return (_BEYOND_BYTES_MAX - self._bytes()) // per_range - len(self._busy)
+
+
+def _note(beyond: Sequence[int], latest: Sequence[str]) -> bytes:
+    return orjson.dumps({"v": _VERSION, "beyond": beyond, "latest": latest})
 
 
 def _mark(alert_id: str) -> str:
     """Ten hexadecimal digits by which an ID is known again: its first, or where it is none of ours, of a hash."""
-    found = _MARK.match(alert_id)
-    return found[0] if found else blake2b(alert_id.encode(), digest_size=5).hexdigest()
+    if _ID.fullmatch(alert_id):
+        return alert_id[:_MARK_DIGITS]
+    return blake2b(alert_id.encode(), digest_size=_MARK_DIGITS // 2).hexdigest()
+
+
+# With all of the latest IDs; `[]` counts as part of what is beyond.
+_BEYOND_BYTES_MAX = _NOTE_BYTES_MAX - len(_note([], [])) + 2 - _LATEST * _MARK_BYTES

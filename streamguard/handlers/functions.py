@@ -3,14 +3,20 @@
 import asyncio
 import inspect
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streamguard.config.delivering import HandlerBase, Match
+from pydantic import ValidationError
+
+from streamguard.config.delivering import HandlerBase
+from streamguard.config.loading import AS_A_FILE
+from streamguard.config.report import sentences
 from streamguard.errors import ConfigError
 from streamguard.handlers.alert import Alert
 from streamguard.handlers.sink import DeliveryError, TemporaryError
+from streamguard.handlers.trying import named
 
 Function = Callable[[Alert], Awaitable[object] | object]
 
@@ -54,8 +60,9 @@ def on_alert(
     `name` (default: the function's own) names its consumer group, hence what it has been told already: keep it. Further
     settings are those of a handler in the configuration, such as `retry={"deadline": "10m"}`, `timeout="30s"`,
     `concurrency=1`, `rate={"most": 5}`, `start="earliest"`. A call that raises or takes longer than `timeout` is tried
-    again until `retry.deadline`, and then is a dead letter; `PermanentError` makes it one at once. A sync function that
-    does not come back cannot be ended: its thread is left to itself.
+    again until `retry.deadline`, and then is a dead letter; `PermanentError` makes it one at once. What an async
+    function awaits is cancelled after `timeout`; a call that does not come back all the same cannot be ended: its
+    thread is left to itself.
 
     Raises `ConfigError` for settings that there are not.
     """
@@ -68,16 +75,17 @@ def on_alert(
         "model": model,
         "version": version,
     }
-    listed = {field: (value,) if isinstance(value, str) else tuple(value) for field, value in match.items()}
+    listed = {field: [value] if isinstance(value, str) else list(value) for field, value in match.items()}
 
     def wrap(function: Function) -> AlertHandler:
         own = name or getattr(function, "__name__", None)
         if own is None:
             raise ConfigError("on_alert: give the handler a name")
         try:
-            chosen = HandlerBase.model_validate({"name": own, "match": Match(**listed), **settings})  # type: ignore[arg-type]
-        except ValueError as error:
-            raise ConfigError(f"on_alert, handler {own!r}: {error}") from None
+            chosen = HandlerBase.model_validate({"name": own, "match": listed, **settings}, **AS_A_FILE)
+        except ValidationError as error:
+            problems = dict.fromkeys(words for _, words in sentences(error))
+            raise ConfigError("\n".join(f"on_alert, handler {own!r}: {each}" for each in problems)) from None
         handler = AlertHandler(function, chosen)
         _registered.append(handler)
         return handler
@@ -91,43 +99,28 @@ class FunctionSink:
     def __init__(self, function: Function, timeout_s: float) -> None:
         self._function = function
         self._timeout_s = timeout_s
-        self._is_async = inspect.iscoroutinefunction(function)
         self._abandoned: list[threading.Thread] = []
         self._lock = threading.Lock()
 
     def deliver(self, alerts: Sequence[Alert]) -> None:
         for alert in alerts:
-            if self._is_async:
-                asyncio.run(self._awaited(alert))
-            else:
-                self._called(alert)
+            self._deliver(alert)
 
     def close(self) -> None:
         pass
 
-    async def _awaited(self, alert: Alert) -> None:
-        try:
-            found: Any = self._function(alert)
-            await asyncio.wait_for(found, self._timeout_s)
-        except TimeoutError:
-            raise self._late() from None
-        except DeliveryError:
-            raise
-        except Exception as error:
-            raise _raised(error) from error
-
-    def _called(self, alert: Alert) -> None:
-        """In a thread of its own: one that never comes back must not hold up the others."""
+    def _deliver(self, alert: Alert) -> None:
+        """In a thread of its own: a call that never comes back must not hold up the others, nor an end."""
         with self._lock:
             self._abandoned = [each for each in self._abandoned if each.is_alive()]
             if len(self._abandoned) >= _ABANDONED_MAX:
                 raise TemporaryError(f"{_ABANDONED_MAX} calls have not come back: it is called no more until one does")
-        failures: list[Exception] = []
+        failures: list[BaseException] = []
 
         def call() -> None:
             try:
-                self._function(alert)
-            except Exception as error:  # noqa: BLE001 - told to who waits
+                self._call(alert)
+            except BaseException as error:  # noqa: BLE001 - told to who waits; sys.exit would end this thread alone
                 failures.append(error)
 
         thread = threading.Thread(target=call, daemon=True)
@@ -138,11 +131,24 @@ class FunctionSink:
                 self._abandoned.append(thread)
             raise self._late()
         if failures:
-            raise failures[0] if isinstance(failures[0], DeliveryError) else _raised(failures[0]) from failures[0]
+            (failure,) = failures
+            raise failure if isinstance(failure, DeliveryError) else TemporaryError(f"raised {named(failure)}")
+
+    def _call(self, alert: Alert) -> None:
+        """Outside of any event loop, since a sync function may run one of its own."""
+        until_s = time.monotonic() + self._timeout_s
+        found = self._function(alert)
+        if inspect.isawaitable(found):
+            asyncio.run(self._await(found, until_s - time.monotonic()))
+
+    async def _await(self, found: Awaitable[object], left_s: float) -> None:
+        try:
+            async with asyncio.timeout(left_s) as limit:
+                await found
+        except TimeoutError:
+            if limit.expired():
+                raise self._late() from None
+            raise
 
     def _late(self) -> TemporaryError:
         return TemporaryError(f"did not come back within {self._timeout_s:g} s")
-
-
-def _raised(error: Exception) -> TemporaryError:
-    return TemporaryError(f"raised {type(error).__name__}: {error}")

@@ -2,20 +2,25 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from importlib.resources import files
 from types import FrameType
+from uuid import uuid4
+
+import orjson
 
 from streamguard.config import Config
 from streamguard.config.handlers import Handler
 from streamguard.errors import ConfigError
-from streamguard.handlers.alert import read_alert
+from streamguard.handlers.alert import Alert, read_alert
 from streamguard.handlers.sink import DeliveryError, Sink
 from streamguard.handlers.sinks.opening import open_sink
 from streamguard.handlers.subscriber import Handlers
 from streamguard.worker.signals import ended_by
 from streamguard.worker.telemetry import configure_logging
 
+_OPENING = {"pagerduty", "alertmanager"}
 _SAMPLE = "mismatch_drift-raised.json"
 
 Echo = Callable[[str], None]
@@ -30,25 +35,39 @@ def run_handlers(config: Config, only: tuple[str, ...]) -> None:
 
 
 def run_test(config: Config, only: tuple[str, ...], echo: Echo) -> int:
-    """Deliver a sample by each handler, whatever it matches and without a log; returns how many have failed."""
+    """Deliver a test by each handler, whatever it matches and without a log; returns how many have failed.
+
+    Where an alert opens something, it is resolved at once.
+    """
     configure_logging("error")
-    value = (files("streamguard") / "contract" / "examples" / _SAMPLE).read_bytes()
+    raised, resolved = _test_alerts()
     failed = 0
     for each in _chosen(config, only):
-        sink = _sink(config, each)
         if each.type == "retrain" and each.name not in only:
             echo(f"{each.name} ({each.type}): not tried, since it would start a retraining: name it by --handler")
             continue
         try:
-            sink.deliver([read_alert(value)])
-        except DeliveryError as error:
+            with closing(_sink(config, each)) as sink:
+                for alert in (raised, resolved) if each.type in _OPENING else (raised,):
+                    sink.deliver([alert])
+        except (DeliveryError, ConfigError) as error:
             failed += 1
             echo(f"{each.name} ({each.type}): FAILED: {error}")
         else:
             echo(f"{each.name} ({each.type}): delivered")
-        finally:
-            sink.close()
     return failed
+
+
+def _test_alerts() -> tuple[Alert, Alert]:
+    """One that nobody takes for real, and its end; each time others, so that no receiver takes them for known."""
+    sample = orjson.loads((files("streamguard") / "contract" / "examples" / _SAMPLE).read_bytes())
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    episode = uuid4().hex
+    words = "this is a test of a handler: nothing is wrong"
+    test = sample | {"id": episode, "episode": episode, "monitor": "test", "event_time": now, "onset": now}
+    raised = test | {"look_first": [words], "guarantee": f"none: {words}"}
+    resolved = test | {"id": uuid4().hex, "status": "resolved", "resolution": "recovered", "duration_s": 0.0}
+    return read_alert(orjson.dumps(raised)), read_alert(orjson.dumps(resolved | {"look_first": []}))
 
 
 def _chosen(config: Config, only: tuple[str, ...]) -> list[Handler]:

@@ -107,6 +107,11 @@ class Handlers:
             _log.error("handler_failed", handler=settings.name, reason=str(error))
             self._failures.append(error)
             self._stopping.set()
+        except Exception as error:  # noqa: BLE001 - raised where somebody hears of it
+            # A thread that is gone must not look alive.
+            _log.exception("handler_failed", handler=settings.name)
+            self._failures.append(StreamguardError(f"handler {settings.name!r}: {type(error).__name__}: {error}"))
+            self._stopping.set()
         finally:
             log.close()
 

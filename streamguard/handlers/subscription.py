@@ -87,6 +87,7 @@ class Subscription:
         """Set: threads are to leave what they have not delivered."""
         self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
         self._partitions: dict[TopicPartition, Deliveries] = {}
+        self._paused: set[TopicPartition] = set()
         self._held: dict[_Key, _Held] = {}
         self._under_way = 0
         self._committed: dict[TopicPartition, Committed] = {}
@@ -142,7 +143,7 @@ class Subscription:
             self._assign(session, poll.assigned)
             return
         for batch in poll.batches:
-            self._take(batch)
+            self._take(session, batch)
         self._take_back(block=False)
         self._dispatch(session, threads)
         self._hold_back(session)
@@ -152,11 +153,12 @@ class Subscription:
         """Begin where the group is; a handler that has never run begins as it is told to."""
         self._leave()
         self._partitions.clear()
+        self._paused.clear()
         self._held.clear()
         self._dead.clear()
         self._noted.clear()
         if self._journal is not None:
-            self._journal.restore(self._log)
+            self._journal.restore(self._log, session, self._stopping)
         self._committed = dict(session.committed(assigned))
         fresh = assigned - self._committed.keys()
         ends = session.ends(fresh) if fresh and self._handler.start == "latest" else session.starts(fresh)
@@ -191,9 +193,14 @@ class Subscription:
         if self._journal is not None and self._stopping.is_set():
             self._journal.cancel()
 
-    def _take(self, batch: Batch) -> None:
+    def _take(self, session: Session, batch: Batch) -> None:
         deliveries = self._partitions[batch.source]
         for index, value in enumerate(batch.values):
+            if deliveries.is_full:
+                # What is left of the batch is read again once there is room.
+                self._paused.add(batch.source)
+                session.seek(batch.source, deliveries.position)
+                return
             offset = int(batch.offsets[index])
             try:
                 alert = read_alert(value)
@@ -244,7 +251,9 @@ class Subscription:
 
     def _may_begin(self, session: Session, journal: Journal, key: _Key) -> bool:
         """Whether a run may begin, of which the topic knows then; one that may not is settled."""
-        told, may_begin = journal.begin(self._held[key].alert)
+        alert = self._held[key].alert
+        told, may_begin = journal.begin(alert)
+        self._log_runs(told)
         if not may_begin:
             self._noted += told
             del self._held[key]
@@ -253,7 +262,13 @@ class Subscription:
             # With the offset as it is: only so is it certain that the group still counts on this session.
             session.commit(journal.records(told), {key.partition: self._here(key.partition)})
             journal.written(told)
+        if may_begin:
+            journal.under_way(alert)
         return may_begin
+
+    def _log_runs(self, told: Sequence[Told]) -> None:
+        for each in told:
+            _log.info("retraining", handler=self._handler.name, episode=each.episode, told=each.look_first[0])
 
     def _start(self, threads: ThreadPoolExecutor, keys: Sequence[_Key]) -> None:
         alerts = [self._held[key].alert for key in keys]
@@ -276,7 +291,7 @@ class Subscription:
                 ended = self._ended.get(block=block)
                 self._under_way -= 1
                 block = False
-                if ended.tried is not None and self._journal is not None:
+                if self._journal is not None:
                     self._journal.end(ended.alerts[0], ended.tried)
                 # Of a run that goes on while partitions are given away and come back, the alert may be another's now.
                 keys = [key for key in ended.keys if key in self._held]
@@ -290,11 +305,12 @@ class Subscription:
             held = self._held.pop(key)
             self._partitions[key.partition].settle(key.offset)
             name, alert_id = self._handler.name, held.alert.id
-            if tried.failure is None:
+            if self._journal is not None:
+                # What came of it is told with its commit.
+                self._done.append(key)
+            elif tried.failure is None:
                 self._done.append(key)
                 _log.info("alert_delivered", handler=name, alert=alert_id, attempts=tried.attempts)
-            elif self._journal is not None:
-                _log.error("retraining_failed", handler=name, alert=alert_id, reason=tried.failure)
             else:
                 self._dead.append(self._dead_letter(key, held.record, tried))
                 _log.error("alert_dead", handler=name, alert=alert_id, attempts=tried.attempts, reason=tried.failure)
@@ -314,9 +330,14 @@ class Subscription:
     # How far it is.
 
     def _hold_back(self, session: Session) -> None:
-        full = {partition for partition, each in self._partitions.items() if each.is_full}
-        session.pause(full)
-        session.resume(self._partitions.keys() - full)
+        self._paused = {
+            partition
+            for partition, each in self._partitions.items()
+            # Whole batches are read, so a few places more are not worth it.
+            if each.is_full or (partition in self._paused and not each.is_half_empty)
+        }
+        session.pause(self._paused)
+        session.resume(self._partitions.keys() - self._paused)
 
     def _commit(self, session: Session) -> None:
         offsets = {partition: self._here(partition) for partition in self._partitions}
@@ -329,9 +350,10 @@ class Subscription:
             records += self._journal.records(told)
         session.commit(records, moved or offsets)
         self._committed |= moved
-        self._noted.clear()
         if self._journal is not None:
             self._journal.written(told)
+            self._log_runs([each for each in told if each not in self._noted])
+        self._noted.clear()
 
     def _here(self, partition: TopicPartition) -> Committed:
         deliveries = self._partitions[partition]

@@ -68,17 +68,21 @@ def deliver(
     The other side's wish to wait is kept, but for the last try: that begins at the deadline, however long it asks.
     """
     attempts = 0
+    # What waits for its first try is not failing yet.
+    gate.enter(stopping)
 
     def attempt() -> None:
         nonlocal attempts
-        gate.enter(stopping)
+        if attempts:
+            gate.enter(stopping)
         if stopping.is_set():
             raise StoppedError
         attempts += 1
         sink.deliver(alerts)
 
     def note(state: tenacity.RetryCallState) -> None:
-        reason = plain(None if state.outcome is None else state.outcome.exception(), _REASON_CHARS)
+        error = None if state.outcome is None else state.outcome.exception()
+        reason = "" if error is None else plain(_text(error), _REASON_CHARS)
         wait_s = None if state.next_action is None else round(state.next_action.sleep, 3)
         _log.warning(
             "delivery_failed", handler=name, alert=alerts[0].id, attempt=attempts, reason=reason, wait_s=wait_s
@@ -96,10 +100,23 @@ def deliver(
     except StoppedError:
         raise
     except DeliveryError as error:
-        return Tried(attempts, plain(error, _REASON_CHARS))
-    except Exception as error:  # noqa: BLE001 - a handler's own mistake is told, and ends nothing else
-        return Tried(attempts, plain(f"{type(error).__name__}: {error}", _REASON_CHARS))
+        return Tried(attempts, plain(_text(error), _REASON_CHARS))
+    except BaseException as error:  # noqa: BLE001 - a handler's own mistake is told, and ends nothing else
+        return Tried(attempts, plain(named(error), _REASON_CHARS))
     return Tried(attempts, None)
+
+
+def named(error: BaseException) -> str:
+    """An error's type, and what it says; a user's own may be unable to say anything."""
+    text = _text(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as failure:  # noqa: BLE001 - whatever it is, the first error is what counts
+        return f"(its text cannot be had: {type(failure).__name__})"
 
 
 def _waiting(retry: Retry) -> Callable[[tenacity.RetryCallState], float]:

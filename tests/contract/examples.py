@@ -37,7 +37,7 @@ def watched() -> list[dict[str, Any]]:
 
 def retrained(alert: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What a retrain handler tells of an alert for which it runs a program, and when."""
-    runs = Retrainings(RetrainHandler(name="again", type="retrain", command=("/opt/retrain.sh",)))
+    runs = Retrainings(RetrainHandler(name="again", type="retrain", command=("/opt/retrain.sh",)), lambda: f"{1:032x}")
     raised = read_alert(orjson.dumps(alert))
     started_ms = parse_time_ms(alert["event_time"]) + 2000
     told, _ = runs.begin(raised, started_ms)

@@ -61,7 +61,7 @@ class Place:
         self.settings = {
             "log": {"kind": "embedded", "path": str(self.path), "group": "g"},
             "join": {"after": "1h"},
-            "monitors": [{"name": "m", "threshold": {"max_mismatch_percent": 5}}],
+            "monitors": [{"name": "fraud", "threshold": {"max_mismatch_percent": 5}}],
             **sections,
         }
         self.log = EmbeddedLog(self.path)

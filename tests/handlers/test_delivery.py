@@ -93,21 +93,108 @@ def test_all_are_delivered_and_each_episode_in_order(episodes: str, steps: list[
 
 
 def test_the_note_has_room_for_the_worst() -> None:
-    """One delivery that does not end holds the commit back while others go on, until no more are taken."""
-    handler = Handler("a" + "b" * 5000)
-    handler.read(1)
-    handler.begin(1)
+    """One delivery that does not end holds the commit back, and of the others every second is settled."""
+    handler = Handler("a" + "cb" * 2500)
+    handler.read(2)
+    handler.begin(2)
     while not handler.deliveries.is_full:
-        handler.read(1)
+        handler.read(2)
         handler.begin(1)
-        handler.end(1)
+        if len(handler.under_way) > 2:
+            handler.end(2)
     handler.commit()
     assert handler.committed[0] == 0
     assert len(handler.delivered) > 100
+    assert handler.deliveries.ready(9) == []
     handler.restart()
     handler.read(5000)
     again = set(handler.deliveries.waiting)
     assert again.isdisjoint(handler.delivered)
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**6), st.booleans(), st.integers(0, 70)), max_size=600), st.integers(1, 64))
+def test_a_note_fits_and_the_first_may_always_begin(steps: list[tuple[int, bool, int]], concurrency: int) -> None:
+    """Whatever lies between the alerts, is not wanted, or ends first; the first is stuck as long as others go on."""
+    deliveries = Deliveries(0)
+    under_way: list[int] = []
+    for gap, is_wanted, which in steps:
+        if not deliveries.is_full:
+            offset = deliveries.position + gap
+            deliveries.add(offset, str(offset), alert_id(offset), is_wanted=is_wanted)
+        for offset in deliveries.ready(concurrency - len(under_way)):
+            deliveries.begin(offset)
+            under_way.append(offset)
+        if under_way and which < len(under_way) and under_way[which] != deliveries.committed:
+            deliveries.settle(under_way.pop(which))
+        assert len(deliveries.note().encode()) <= NOTE_BYTES_MAX
+        assert not deliveries.waiting or deliveries.committed in under_way
+
+
+def test_no_more_is_begun_than_the_note_can_name() -> None:
+    """But for the first: once that is settled, the others go on."""
+    deliveries = Deliveries(0)
+    deliveries.add(0, "first", alert_id(0), is_wanted=True)
+    while not deliveries.is_full:
+        offset = deliveries.position
+        deliveries.add(offset, str(offset), alert_id(offset), is_wanted=offset % 2 == 1)
+    deliveries.add(10**15, "far", alert_id(10**15), is_wanted=True)
+    assert deliveries.ready(9) == [0]
+    assert not deliveries.is_half_empty
+    deliveries.begin(0)
+    deliveries.settle(0)
+    assert deliveries.ready(1) == [1]
+    assert deliveries.is_full
+    for offset in deliveries.waiting[:-1]:
+        deliveries.settle(offset)
+    assert deliveries.is_half_empty
+    assert not deliveries.is_full
+
+
+def test_what_is_settled_behind_a_restart_stays_settled() -> None:
+    """Also when all before it is settled, and it was not read yet; and though the latest do not tell."""
+    deliveries = Deliveries(0)
+    deliveries.add(0, "a", alert_id(0), is_wanted=True)
+    deliveries.add(1, "b", alert_id(1), is_wanted=True)
+    deliveries.settle(1)
+    later = Deliveries.restored(0, deliveries.note())
+    later._latest.clear()
+    later.add(0, "a", alert_id(0), is_wanted=True)
+    later.settle(0)
+    assert later.committed == 1
+    last = Deliveries.restored(1, later.note())
+    last._latest.clear()
+    for each in (later, last):
+        assert not each.add(1, "b", alert_id(1), is_wanted=True)
+
+
+def test_markers_between_alerts_need_no_room() -> None:
+    """A worker's transactions leave one after each alert."""
+    deliveries = Deliveries(0)
+    for offset in range(0, 3000, 2):
+        assert not deliveries.is_full
+        deliveries.add(offset, str(offset), alert_id(offset), is_wanted=True)
+        if offset:
+            deliveries.settle(offset)
+        deliveries.skip(offset + 2)
+    assert deliveries.committed == 0
+    assert deliveries.note().startswith('{"v":2,"beyond":[1,2999],')
+
+
+def test_the_oldest_ids_give_way() -> None:
+    """Where offsets have jumped so far that what is settled takes more room than was thought; the other IDs stay."""
+    deliveries = Deliveries(0)
+    for offset in range(201):
+        deliveries.add(offset, str(offset), alert_id(offset), is_wanted=True)
+        deliveries.settle(offset)
+    for number in range(1, 200):
+        deliveries.add(number * 10**15, str(number), alert_id(number * 10**15), is_wanted=True)
+    for offset in deliveries.waiting[1::2]:
+        deliveries.settle(offset)
+    note = deliveries.note()
+    assert NOTE_BYTES_MAX - 13 < len(note.encode()) <= NOTE_BYTES_MAX
+    later = Deliveries.restored(deliveries.committed, note)
+    assert not later.add(10**18, "a", alert_id(200), is_wanted=True)
+    assert later.add(10**18 + 1, "b", alert_id(1), is_wanted=True)
 
 
 def test_two_of_one_episode_are_never_under_way_together() -> None:
@@ -159,6 +246,14 @@ def test_ids_of_others_fit_into_the_note() -> None:
     assert later.add(301, "a", f"{ids[-1]}0", is_wanted=True)
 
 
+def test_ids_that_begin_alike_are_two() -> None:
+    """Ten hexadecimal digits at the beginning do not make an ID ours."""
+    deliveries = Deliveries(0)
+    for offset, each in enumerate(["2026112401-a", "2026112401-b"]):
+        assert deliveries.add(offset, each, each, is_wanted=True)
+        deliveries.settle(offset)
+
+
 def test_what_is_not_wanted_is_settled() -> None:
     """So is a gap, and what was no alert."""
     deliveries = Deliveries(5)
@@ -169,5 +264,5 @@ def test_what_is_not_wanted_is_settled() -> None:
 
 def test_a_note_of_something_else_is_refused() -> None:
     """Such as that of a worker."""
-    with pytest.raises(ValueError, match="a note of version 1 expected, got 9"):
+    with pytest.raises(ValueError, match="a note of version 2 expected, got 9"):
         Deliveries.restored(0, '{"v": 9}')

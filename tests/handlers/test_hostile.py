@@ -42,7 +42,7 @@ TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=20), max_size=4).map
 @st.composite
 def alerts(draw: st.DrawFn) -> list[Alert]:
     """Several, of which each text may be another."""
-    fields = ("id", "episode", "kind", "severity", "status", "direction", "resolution")
+    fields = ("id", "episode", "kind", "severity", "status", "resolution")
     found = []
     for _ in range(draw(st.integers(1, 3))):
         changes: dict[str, Any] = {name: draw(TEXTS) for name in fields if draw(st.booleans())}

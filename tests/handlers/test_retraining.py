@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tests.handlers.helpers import RETRY, Place, made, running
 from tests.handlers.samples import Server, reply
 
 HOUR_MS = 3_600_000
+RUNS = map(str, count())
 START_MS = 1_767_571_200_000
 
 
@@ -36,6 +37,11 @@ def handler(*command: str, **settings: Any) -> RetrainHandler:
     if "url" not in given:
         given["command"] = command or ("true",)
     return RetrainHandler(**given)
+
+
+def draw() -> str:
+    """Names runs."""
+    return next(RUNS)
 
 
 def alert(number: int, **fields: Any) -> Alert:
@@ -53,12 +59,12 @@ def states(told: list[Told]) -> list[str]:
 
 def test_only_drift_for_the_worse_starts_a_run() -> None:
     """Unless other kinds are named; never what a run itself has told."""
-    runs = Retrainings(handler())
+    runs = Retrainings(handler(), draw)
     assert runs.wants(alert(1))
     assert runs.wants(alert(1, status="updated", kind="loss_drift"))
     for fields in ({"status": "resolved"}, {"direction": "better"}, {"kind": "no_data"}, {"kind": "retraining"}):
         assert not runs.wants(alert(1, **fields)), fields
-    named = Retrainings(handler(match={"kind": ["label_starvation", "retraining"]}))
+    named = Retrainings(handler(match={"kind": ["label_starvation", "retraining"]}), draw)
     assert named.wants(alert(1, kind="label_starvation"))
     assert not named.wants(alert(1))
     assert not named.wants(alert(1, kind="retraining"))
@@ -66,7 +72,7 @@ def test_only_drift_for_the_worse_starts_a_run() -> None:
 
 def test_an_episode_that_came_too_soon_has_its_run_at_a_later_update() -> None:
     """What is skipped is told, with the reason."""
-    runs = Retrainings(handler(min_interval="2h"))
+    runs = Retrainings(handler(min_interval="2h"), draw)
     told, may_begin = runs.begin(alert(1), START_MS)
     assert (states(told), may_begin) == (["started"], True)
     runs.published(told)
@@ -92,7 +98,7 @@ def test_whatever_is_lost_no_episode_has_two_runs_and_two_are_apart(events: list
     """Processes end before and after a commit, and in the midst of a run; alerts come again and again."""
     topic: list[bytes] = []
     begun: list[tuple[str, int]] = []
-    runs = Retrainings(handler(min_interval="3h"))
+    runs = Retrainings(handler(min_interval="3h"), draw)
 
     def commit(told: list[Told]) -> None:
         topic.extend(each.data() for each in told)
@@ -104,20 +110,21 @@ def test_whatever_is_lost_no_episode_has_two_runs_and_two_are_apart(events: list
         if may_begin and told and fate in {"lost", "doubted"}:
             # The commit failed, or nobody knows: the session begins anew, in the same process, with the same alert.
             topic += [each.data() for each in told if fate == "doubted"]
-            runs.restore(topic)
+            runs.restore(topic, now_ms)
             told, may_begin = runs.begin(alert(episode, status="updated" if hour else "raised"), now_ms)
             assert (may_begin, states(told)) == (True, ["started"] if fate == "lost" else [])
         commit(told)
         if may_begin:
+            runs.under_way(f"e{episode}")
             begun.append((f"e{episode}", _started_ms(topic)))
             if fate == "crash running":
-                runs = Retrainings(handler(min_interval="3h"))
-                runs.restore(topic)
+                runs = Retrainings(handler(min_interval="3h"), draw)
+                runs.restore(topic, now_ms)
                 continue
             runs.end(f"e{episode}", now_ms + 1, None)
         if fate == "crash":
-            runs = Retrainings(handler(min_interval="3h"))
-            runs.restore(topic)
+            runs = Retrainings(handler(min_interval="3h"), draw)
+            runs.restore(topic, now_ms)
         else:
             commit(runs.unpublished())
     episodes = [episode for episode, _ in begun]
@@ -127,6 +134,69 @@ def test_whatever_is_lost_no_episode_has_two_runs_and_two_are_apart(events: list
     for value in topic:
         told_alert = read_alert(value)
         assert (told_alert.kind, told_alert.status, told_alert.is_notice) == ("retraining", "updated", True)
+
+
+def test_a_start_of_another_process_is_not_ones_own() -> None:
+    """The commit of the own one failed, and another member of the group began the run meanwhile."""
+    mine, other = Retrainings(handler(), draw), Retrainings(handler(), draw)
+    mine.begin(alert(1), START_MS)
+    told, _ = other.begin(alert(1), START_MS)
+    mine.restore([told[0].data()], START_MS + 1)
+    told, may_begin = mine.begin(alert(1), START_MS + 2)
+    assert (states(told), may_begin) == (["lost"], False)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"state": "done"},
+        {"state": None},
+        {"state": ["started"]},
+        {"started": "x"},
+        {"started": 5},
+        {"run": None},
+        {"handler": "other"},
+        {"state": ...},
+    ],
+)
+def test_what_strangers_have_written_is_passed_over(about: dict[str, Any]) -> None:
+    """Only what is whole and of this handler counts; a clock that was years ahead keeps nothing back for years."""
+    told, _ = Retrainings(handler(), draw).begin(alert(1), START_MS)
+    record = orjson.loads(told[0].data())
+    record["retraining"] = {name: value for name, value in (record["retraining"] | about).items() if value is not ...}
+    runs = Retrainings(handler(), draw)
+    runs.restore([b"no JSON", b"[]", None, orjson.dumps(record)], START_MS + 1)
+    assert states(runs.begin(alert(1), START_MS + 2)[0]) == ["started"]
+
+
+def test_a_clock_that_was_ahead_keeps_runs_back_for_the_interval_alone() -> None:
+    """And one that was set back ends no run before it began."""
+    told, _ = Retrainings(handler(), draw).begin(alert(1), START_MS + 10_000 * HOUR_MS)
+    runs = Retrainings(handler(min_interval="2h"), draw)
+    runs.restore([told[0].data()], START_MS)
+    assert states(runs.begin(alert(2), START_MS + HOUR_MS)[0]) == ["skipped"]
+    assert states(runs.begin(alert(2, id="b" * 32), START_MS + HOUR_MS)[0]) == []
+    assert states(runs.begin(alert(2), START_MS + 2 * HOUR_MS)[0]) == ["started"]
+    runs.under_way("e2")
+    runs.end("e2", START_MS, None)
+    (ended,) = runs.unpublished()
+    assert (ended.retraining or {})["ended"] == (ended.retraining or {})["started"]
+
+
+def test_an_end_that_another_has_told_is_no_news() -> None:
+    """It was cut off, and the one who was asked has answered somebody else meanwhile."""
+    section = handler(url="http://localhost")
+    one, other = Retrainings(section, draw), Retrainings(section, draw)
+    begun, _ = one.begin(alert(1), START_MS)
+    one.published(begun)
+    one.under_way("e1")
+    other.restore([begun[0].data()], START_MS)
+    assert other.begin(alert(1), START_MS) == ([], True)
+    other.end("e1", START_MS + 1, None)
+    one.restore([each.data() for each in (*begun, *other.unpublished())], START_MS + 2)
+    one.end("e1", START_MS + 2, "too late")
+    one.published(other.unpublished())
+    assert one.unpublished() == []
 
 
 def _started_ms(topic: list[bytes]) -> int:
@@ -186,13 +256,24 @@ def test_a_program_is_run_once_for_an_episode(place: Place, tmp_path: Path) -> N
     (request,) = (tmp_path / "in").read_bytes().splitlines()
     given = orjson.loads(request)
     assert given["data"] == {"from": made(1)["onset"], "to": made(1)["event_time"], "source": {}}
-    assert given["alert"]["id"] == given["run"] == made(1)["id"]
+    assert given["alert"]["id"] == made(1)["id"]
+    assert {given["run"]} == {each["retraining"]["run"] for each in told(place)}
     assert (tmp_path / "env").read_text().split() == [made(1)["onset"]]
     ended = told(place)[1]
     assert ended["retraining"]["result"] == {"version": "8"}
     assert ended["status"] == "updated"
     assert ended["severity"] == "info"
     assert ended["look_first"][0].startswith("retraining by handler 'again' succeeded after ")
+
+
+def test_a_result_of_any_shape_is_told(place: Place, tmp_path: Path) -> None:
+    """What is nested too deeply is left out, and costs no other alert anything."""
+    (tmp_path / "result").write_bytes(b'{"a": ' + b"[" * 300 + b"]" * 300 + b"}")
+    section = handler(*script('cat "$1/result"', str(tmp_path)))
+    place.publish(made(1))
+    with retraining(place, section) as wait:
+        wait(lambda: len(told(place)) == 2)
+    assert runs_of(place) == [("e1", "started"), ("e1", "succeeded")]
 
 
 def test_a_failure_is_told_and_not_tried_again(place: Place, tmp_path: Path) -> None:
@@ -233,20 +314,20 @@ def test_a_handler_that_is_stopped_ends_its_run_and_says_so(place: Place, tmp_pa
 def test_a_run_whose_process_was_killed_is_lost(place: Place) -> None:
     """It may have come to its end: it is told, and not begun again."""
     section = handler()
-    first = Retrainings(section)
+    first = Retrainings(section, draw)
     begun, _ = first.begin(alert(1), START_MS)
     place.publish(made(1), orjson.loads(begun[0].data()))
     with retraining(place, section) as wait:
         wait(lambda: len(told(place)) == 2)
     assert runs_of(place) == [("e1", "started"), ("e1", "lost")]
-    assert "nobody knows what became of it" in told(place)[1]["look_first"][0]
+    assert "nobody knows what becomes of it" in told(place)[1]["look_first"][0]
 
 
 def test_a_url_is_asked_again_with_the_same_key(place: Place) -> None:
     """After a refusal for now, and after a restart: whoever is asked knows that it is one run."""
     with Server(reply(503), reply(202)) as server:
         section = handler(url=server.url, retry={"first": "10ms", "most": "50ms", "deadline": "10s"})
-        begun, _ = Retrainings(section).begin(alert(1), START_MS)
+        begun, _ = Retrainings(section, draw).begin(alert(1), START_MS)
         place.publish(made(1), orjson.loads(begun[0].data()))
         with retraining(place, section) as wait:
             wait(lambda: len(told(place)) == 2)
@@ -273,9 +354,12 @@ def test_several_partitions_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, "are two ways to start a retraining: set one of them"),
+        ({}, "is missing: set it, or url or url_file"),
         ({"command": ["true"], "url": "http://localhost"}, "are two ways to start a retraining"),
         ({"command": ["true"], "group": {"wait": "1s"}}, "a retraining is of one episode"),
+        ({"command": ["true"], "rate": {"most": 1}}, "min_interval says how often"),
+        ({"command": ["true"], "secret": "s"}, "is for url, and command is set"),
+        ({"command": ["true"], "match": {"status": ["resolved"]}}, "never starts a run"),
         ({"command": ["true"], "min_interval": "soon"}, "min_interval"),
     ],
 )

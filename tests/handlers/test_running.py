@@ -89,7 +89,25 @@ def test_no_handlers_at_all(run: Run) -> None:
 
 
 def test_what_is_wrong_at_start_is_told(run: Run, tmp_path: Path) -> None:
-    """As a sentence; nothing is delivered then."""
-    code, _, error = run([kept(tmp_path, path="/nowhere/alerts.jsonl")], "--test")
-    assert code == 2
-    assert "handler 'kept': there is no directory '/nowhere'" in error
+    """As a sentence, and the others are tried."""
+    lost = kept(tmp_path, "lost", path="/nowhere/alerts.jsonl")
+    code, lines, _ = run([lost, kept(tmp_path)], "--test")
+    assert code == 1
+    assert lines == ["lost (file): FAILED: handler 'lost': there is no directory '/nowhere'", "kept (file): delivered"]
+
+
+def test_a_test_is_taken_for_one_and_leaves_nothing_open(run: Run, tmp_path: Path) -> None:
+    """Each time it has another ID; what it opens it closes; a retraining is not started by the way."""
+    with Server(reply(202)) as server:
+        duty = {"name": "duty", "type": "pagerduty", "url": server.url, "routing_key": "k" * 20}
+        again = {"name": "again", "type": "retrain", "command": ["false"]}
+        code, lines, _ = run([duty, kept(tmp_path), again], "--test")
+        assert code == 0
+        assert lines[2].startswith("again (retrain): not tried, since it would start a retraining")
+        run([kept(tmp_path)], "--test")
+    events = [orjson.loads(request.body) for request in server.requests]
+    assert [each["event_action"] for each in events] == ["trigger", "resolve"]
+    one, other = (orjson.loads(line) for line in (tmp_path / "kept.jsonl").read_bytes().splitlines())
+    assert one["id"] != other["id"]
+    assert one["monitor"] == "test"
+    assert one["look_first"] == ["this is a test of a handler: nothing is wrong"]

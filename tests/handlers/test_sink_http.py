@@ -1,11 +1,14 @@
 """What an answer means to all sinks over HTTP, with servers that behave in every bad way."""
 
+import html
+import json
 import logging
 import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -15,7 +18,17 @@ from streamguard.handlers.sinks.http import Post, Poster
 from tests.handlers.samples import Peer, Server, reply
 
 PATH = "/services/T0000/B1111/abcdef%2Fghijkl"
-SECRETS = ("T0000", "B1111", "abcdef", "ghijkl", "hunter2", "tokentoken", "signing-key", "alice")
+SECRETS = (
+    "T0000",
+    "B1111",
+    "abcdef",
+    "ghijkl",
+    "hunter2",
+    "tokentoken",
+    "signing-key",
+    "alicia",
+    "YWxpY2lhOmh1bnRlcjI=",
+)
 
 
 def post(url: str, timeout_ms: int = 5_000) -> None:
@@ -120,20 +133,53 @@ def test_no_secret_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
     def echo(peer: Peer) -> None:
         request = peer.request_read
-        told = f"cannot POST {request.target}: alice hunter2 abcdef%2Fghijkl abcdef/ghijkl tokentoken signing-key"
+        others = "alicia hunter2 abcdef%2Fghijkl abcdef/ghijkl tokentoken signing-key"
+        told = f"cannot POST {request.target}: {request.headers['authorization']} {others}"
         peer.send(reply(404, told.encode()))
 
     with Server(echo) as server:
-        url = server.url.replace("//", "//alice:hunter2@") + f"{PATH}?token=tokentoken#frag"
+        url = server.url.replace("//", "//alicia:hunter2@") + f"{PATH}?token=tokentoken#frag"
         poster = Poster("hook", url, 5_000, secrets=["signing-key"])
         with pytest.raises(PermanentError) as caught:
             poster.post(b"{}", {})
     assert server.requests[0].target == f"{PATH}?token=tokentoken"
-    assert server.requests[0].headers["authorization"] == "Basic YWxpY2U6aHVudGVyMg=="
+    assert server.requests[0].headers["authorization"] == "Basic YWxpY2lhOmh1bnRlcjI="
     assert "POST" in caplog.text
-    assert str(caught.value).endswith("answered 404: cannot POST ***: *** *** *** *** *** ***")
+    assert str(caught.value).endswith("answered 404: cannot POST ***: Basic *** *** *** *** *** *** ***")
     shown = f"{caught.value!r} {caught.value.__context__!r} {poster!r} {poster._url!r} {poster._url} {caplog.text}"
     assert [each for each in SECRETS if each in shown] == []
+
+
+ODD = "s3cr\"et\\\\<&>va lu/e'\u00fc\U0001f600"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        ODD,
+        ODD.upper(),
+        json.dumps(ODD)[1:-1],
+        json.dumps(ODD, ensure_ascii=False)[1:-1].replace("/", r"\/"),
+        html.escape(ODD),
+        html.escape(ODD, quote=False),
+        html.escape(ODD).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
+        quote(ODD),
+        quote(ODD, safe="").lower(),
+        quote_plus(ODD),
+    ],
+)
+def test_a_secret_that_is_escaped_is_not_told(written: str) -> None:
+    """As pages of errors and documents of JSON have it."""
+    with Server(reply(400, f"no {written}!".encode())) as server, pytest.raises(PermanentError) as caught:
+        Poster("hook", server.url, 5_000, secrets=[ODD]).post(b"{}", {})
+    assert str(caught.value).endswith("answered 400: no ***!")
+
+
+def test_a_short_user_name_is_no_secret() -> None:
+    """Hiding it would spoil what is told; a password is hidden, however short."""
+    with Server(reply(400, b"no queue for user a with pw")) as server, pytest.raises(PermanentError) as caught:
+        post(server.url.replace("//", "//a:pw@"))
+    assert str(caught.value).endswith("answered 400: no queue for user a with ***")
 
 
 def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ def test_hosts_that_are_allowed(settings: dict[str, Any]) -> None:
 )
 def test_hosts_that_are_not_allowed(settings: dict[str, Any], host: str) -> None:
     """Are refused at start, by no more than their name."""
-    with pytest.raises(ConfigError, match=f"^handler 'it' may not call '{host}': it is not among the hosts") as caught:
+    with pytest.raises(ConfigError, match=f"^handler 'it' may not call '{host}': it is not in handler_hosts") as caught:
         open_sink(section(**settings), "streamguard/fraud", HOSTS)
     assert "hunter2" not in str(caught.value)
 

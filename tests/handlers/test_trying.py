@@ -2,13 +2,14 @@
 
 import threading
 import time
+from asyncio import CancelledError
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from streamguard.config.delivering import Retry
+from streamguard.config.delivering import Rate, Retry
 from streamguard.handlers.alert import Alert
 from streamguard.handlers.sink import DeliveryError, PermanentError, TemporaryError
 from streamguard.handlers.trying import Gate, StoppedError, Tried, deliver
@@ -21,7 +22,7 @@ YEAR_S = 31_536_000.0
 class Failing:
     """A sink that fails by turns, the last way for ever, and notes when it was called."""
 
-    failures: list[Exception | None]
+    failures: list[BaseException | None]
     times_s: list[float] = field(default_factory=list)
 
     def deliver(self, alerts: Sequence[Alert]) -> None:
@@ -103,3 +104,41 @@ def test_a_reason_is_a_line_that_can_be_written(failure: type[Exception]) -> Non
     assert "a b x" in found.failure
     assert found.failure.endswith("x…")
     assert len(found.failure.encode()) < 1100
+
+
+class MuteError(PermanentError):
+    """It cannot say what is wrong."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class MuteLaterError(MuteError, TemporaryError):
+    """Nor can this, for now."""
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempts", "told"),
+    [
+        (SystemExit(1), 1, "SystemExit: 1"),
+        (CancelledError(), 1, "CancelledError"),
+        (MuteError("x"), 1, "(its text cannot be had: RuntimeError)"),
+        (MuteLaterError("x", None), None, "(its text cannot be had: RuntimeError)"),
+    ],
+)
+def test_whatever_is_raised_ends_in_something(failure: BaseException, attempts: int | None, told: str) -> None:
+    """A delivery without an end would be begun again and again."""
+    found = tried(Failing([failure]), deadline=50)
+    assert found.failure == told
+    assert attempts in {found.attempts, None}
+
+
+def test_the_wait_for_the_rate_is_no_failing() -> None:
+    """The deadline is of tries, however long the first has waited for its turn."""
+    gate = Gate(Rate.model_validate({"most": 2, "per": 300}))
+    for _ in range(2):
+        gate.enter(threading.Event())
+    sink = Failing([TemporaryError("busy"), None])
+    settings = Retry.model_validate({"first": 10, "most": 20, "deadline": 100})
+    assert deliver("it", sink, [raised()], settings, gate, threading.Event()) == Tried(2, None)
+    assert sink.waits_s[0] < 0.2

@@ -29,6 +29,7 @@ _SHARES = {"mismatch_drift", "label_starvation"}
 """Kinds whose rate is a share, and is told in percent."""
 
 _KEY_CHARS = 40
+_DEPTH = 20
 
 Fact = tuple[str, str]
 """A name, and what is to be said of it in one line; a name may come several times."""
@@ -131,17 +132,22 @@ def rfc3339(time: datetime) -> str:
     return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
-def clipped(value: Any, *, chars: int, items: int) -> Any:
-    """A copy of some JSON in which no text is longer than `chars`, and no list or object than `items`."""
+def clipped(value: Any, *, chars: int, items: int, depth: int = _DEPTH) -> Any:
+    """A copy of some JSON in which no text is longer than `chars`, and no list or object than `items`.
+
+    What is nested deeper than `depth` is left out.
+    """
+    if depth == 0 and isinstance(value, dict | list):
+        return None
     if isinstance(value, str):
         return value if len(value) <= chars else f"{value[: chars - 1]}…"
     if isinstance(value, dict):
         return {
-            clipped(name, chars=chars, items=items): clipped(each, chars=chars, items=items)
+            clipped(name, chars=chars, items=items): clipped(each, chars=chars, items=items, depth=depth - 1)
             for name, each in islice(value.items(), items)
         }
     if isinstance(value, list):
-        return [clipped(each, chars=chars, items=items) for each in value[:items]]
+        return [clipped(each, chars=chars, items=items, depth=depth - 1) for each in value[:items]]
     return value
 
 

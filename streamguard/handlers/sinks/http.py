@@ -5,13 +5,16 @@ or SSL_CERT_DIR names, else against certifi's. HTTP_PROXY, HTTPS_PROXY, ALL_PROX
 """
 
 import asyncio
+import html
+import json
 import re
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 import httpx
 
@@ -28,8 +31,8 @@ _HEADERS = {
     # Nothing is unpacked, so a small answer cannot become a large one.
     "Accept-Encoding": "identity",
 }
-# Shorter parts of a path, a query or a header, such as `api`, are no secrets, and hiding them would spoil what an
-# answer says.
+# Shorter parts of a path, a query or a header, such as `api`, and shorter user names are no secrets, and hiding them
+# would spoil what an answer says.
 SECRET_CHARS_MIN = 6
 
 
@@ -77,7 +80,7 @@ class Poster:
         self._timeout_s = timeout_ms / 1000
         # Made once: reading the certificates takes longer than a call.
         self._tls = httpx.create_ssl_context() if ca_file is None else ssl.create_default_context(cafile=ca_file)
-        self._secrets = _secrets_of(self._url, url, secrets)
+        self._hidden = _pattern(_secrets_of(self._url, url, secrets))
         port = parsed.port or {"http": 80, "https": 443}[parsed.scheme]
         self.where = f"[{parsed.host}]:{port}" if ":" in parsed.host else f"{parsed.host}:{port}"
 
@@ -152,9 +155,7 @@ class Poster:
 
     def _public(self, text: str) -> str:
         """The beginning, in one line; an answer may repeat what it was sent, so secrets are taken out."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return plain(text, _ANSWER_CHARS)
+        return plain(self._hidden.sub("***", text), _ANSWER_CHARS)
 
 
 def host_of(handler: str, url: str) -> str:
@@ -183,14 +184,40 @@ def _below(url: _Hidden, directory: str) -> _Hidden:
 
 
 def _secrets_of(url: httpx.URL, given: str, others: Sequence[str]) -> list[str]:
-    """What must not be told, the longest first, so that no part of one is left."""
+    """What must not be told."""
     target = url.raw_path.decode("ascii")
     path, _, query = target.partition("?")
-    found = {given, target, path, query, url.userinfo.decode("ascii"), url.username, url.password, *others}
-    parts = [*path.split("/"), *(value for _, value in parse_qsl(query))]
+    found = {given, target, path, query, url.password, *others}
+    parts = [*path.split("/"), *(value for _, value in parse_qsl(query)), url.username]
+    if url.userinfo:
+        # As the header has it.
+        found.add(b64encode(f"{url.username}:{url.password}".encode()).decode("ascii"))
+        parts.append(url.userinfo.decode("ascii"))
     found |= {each for each in parts if len(each) >= SECRET_CHARS_MIN}
     found |= {unquote(each) for each in found}
-    return sorted(found - {"", "/"}, key=len, reverse=True)
+    return sorted(found - {"", "/"})
+
+
+def _pattern(secrets: Sequence[str]) -> re.Pattern[str]:
+    """Finds each of them in upper or lower case, as it is, and escaped for JSON, HTML or a URL."""
+    forms = {form for each in secrets for form in _forms(each)}
+    # The longest first, so that no part of one is left.
+    return re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))), re.IGNORECASE)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    yield secret
+    for is_ascii in (True, False):
+        escaped = json.dumps(secret, ensure_ascii=is_ascii)[1:-1]
+        yield escaped
+        yield escaped.replace("/", r"\/")
+    escaped = html.escape(secret)
+    yield escaped
+    yield escaped.replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+    yield html.escape(secret, quote=False)
+    yield quote(secret)
+    yield quote(secret, safe="")
+    yield quote_plus(secret)
 
 
 def _is_temporary(found: Sequence[DeliveryError | None]) -> bool:

@@ -73,7 +73,7 @@ def _check_host(handler: Handler, allowed: Sequence[str]) -> None:
         case _:
             host = host_of(handler.name, secret_of(handler.url, handler.name, "url"))
     if host not in {_same(handler.name, each) for each in allowed}:
-        raise ConfigError(f"handler {handler.name!r} may not call {host!r}: it is not among the hosts that are allowed")
+        raise ConfigError(f"handler {handler.name!r} may not call {host!r}: it is not in handler_hosts")
 
 
 def _same(handler: str, host: str) -> str:

@@ -9,7 +9,7 @@ import orjson
 from streamguard.config.handlers import RetrainHandler
 from streamguard.handlers.alert import Alert
 from streamguard.handlers.sink import DeliveryError, PermanentError
-from streamguard.handlers.sinks import clipped, plain
+from streamguard.handlers.sinks import clipped, key_of, plain
 from streamguard.handlers.sinks.command import find_program, run_program
 from streamguard.handlers.sinks.webhook import WebhookSink
 
@@ -44,17 +44,20 @@ class RetrainSink:
             answer_ms = min(section.timeout_ms, _ANSWER_MAX_MS)
             self._webhook = WebhookSink(section.model_copy(update={"timeout_ms": answer_ms}), source)
         self._cancelled = threading.Event()
+        self.run = ""
+        """The ID of the run that is asked for next."""
         self.result: Any = None
         """What the last run has said."""
 
     def deliver(self, alerts: Sequence[Alert]) -> None:
         (alert,) = alerts
         self.result = None
-        request = _request(alert)
+        run = self.run or alert.id
+        request = _request(run, alert)
         if self._webhook is not None:
             event = {
                 "specversion": "1.0",
-                "id": alert.id,
+                "id": run,
                 "source": self._source,
                 "type": _TYPE,
                 "time": alert.data["event_time"],
@@ -62,13 +65,13 @@ class RetrainSink:
                 "subject": alert.episode,
                 "data": request,
             }
-            self._webhook.send(orjson.dumps(event), "cloudevents+json", alert.id)
+            self._webhook.send(orjson.dumps(event), "cloudevents+json", key_of(run))
             return
         try:
             output = run_program(
                 self._command,
                 orjson.dumps(request) + b"\n",
-                _about(alert, request["data"]),
+                _about(run, alert, request["data"]),
                 self._timeout_s,
                 cancelled=self._cancelled,
             )
@@ -85,18 +88,18 @@ class RetrainSink:
         """Nothing is held."""
 
 
-def _request(alert: Alert) -> dict[str, Any]:
+def _request(run: str, alert: Alert) -> dict[str, Any]:
     data = alert.data
     return {
-        "run": alert.id,
+        "run": run,
         "data": {"from": data["onset"] or data["event_time"], "to": data["event_time"], "source": data["source"]},
         "alert": dict(data),
     }
 
 
-def _about(alert: Alert, data: dict[str, Any]) -> dict[str, str]:
+def _about(run: str, alert: Alert, data: dict[str, Any]) -> dict[str, str]:
     found = {
-        "RUN": alert.id,
+        "RUN": run,
         "FROM": data["from"],
         "TO": data["to"],
         "EPISODE": alert.episode,

@@ -1,0 +1,129 @@
+"""More alerts than can be held or noted at once: nothing is lost, repeated, out of order or waited for in vain."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from streamguard.handlers.alert import Alert
+from streamguard.handlers.delivery import Deliveries
+from streamguard.handlers.functions import AlertHandler, on_alert
+from tests.handlers.helpers import Place, made, subscribed
+
+HELD_MAX = 1000
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """Empty."""
+    place = Place(tmp_path)
+    yield place
+    place.log.close()
+
+
+class Receiver:
+    """It takes no alert of the episode `stuck` while it is away, and notes what it has taken."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.away = threading.Event()
+        self.tries = 0
+
+    def handler(self, deadline: str, **settings: Any) -> AlertHandler:
+        """It is told of what is critical."""
+        retry = {"first": "10ms", "most": "20ms", "deadline": deadline}
+        wrap = on_alert(name="it", start="earliest", severity="critical", retry=retry, **settings)
+        return wrap(self._take)
+
+    def _take(self, alert: Alert) -> None:
+        if alert.episode == "stuck":
+            self.tries += 1
+            if self.away.is_set():
+                raise OSError("away")
+        self.told.append(alert.id)
+
+
+def ids(alerts: list[dict[str, Any]]) -> list[str]:
+    """Of those that are wanted."""
+    return [each["id"] for each in alerts if each["severity"] == "critical"]
+
+
+def woven(count: int) -> list[dict[str, Any]]:
+    """One episode's alerts, and another after each of them that is not wanted."""
+    return [made(each, **({"severity": "info"} if each % 2 else {"episode": "stuck"})) for each in range(2 * count)]
+
+
+def test_one_that_is_stuck_does_not_make_the_commit_outgrow_its_room(place: Place) -> None:
+    """What comes behind it waits on the topic, is told in order once it may be, and not again after a restart."""
+    receiver = Receiver()
+    known, alerts = [made(each) for each in range(10_000, 10_250)], woven(900)
+    place.publish(*known)
+    handler = receiver.handler("1h")
+    with capture_logs() as lines:
+        with subscribed(place, [handler]) as wait:
+            wait(lambda: len(receiver.told) == len(known))
+            receiver.told.clear()
+            receiver.away.set()
+            place.publish(*alerts)
+            wait(lambda: receiver.tries > 20)
+            time.sleep(0.3)
+        with subscribed(place, [handler]) as wait:
+            receiver.away.clear()
+            wait(lambda: len(receiver.told) > 100)
+        with subscribed(place, [handler]) as wait:
+            wait(lambda: len(receiver.told) >= 900)
+            time.sleep(0.2)
+    assert receiver.told == ids(alerts)
+    assert [each for each in lines if each["event"] == "session_lost"] == []
+
+
+def test_a_deadline_is_kept_though_nothing_more_can_be_noted(place: Place) -> None:
+    """The first alert ends as a dead letter, and the others go on."""
+    receiver = Receiver()
+    receiver.away.set()
+    alerts = [made(0, episode="stuck"), *woven(700)[1:], made(5000)]
+    alerts[2:-1] = [each | {"episode": f"e{number // 3}"} for number, each in enumerate(alerts[2:-1])]
+    place.publish(*alerts)
+    with subscribed(place, [receiver.handler("500ms", concurrency=8)]) as wait:
+        wait(lambda: len(receiver.told) == 700)
+        wait(lambda: bool(place.dead()))
+    assert [dead for dead, _ in place.dead()] == [alerts[0]["id"]]
+    assert sorted(receiver.told) == sorted(ids(alerts[1:]))
+
+
+def test_those_behind_one_that_is_stuck_are_told(place: Place) -> None:
+    """However many there are: what is settled without a gap needs no room."""
+    receiver = Receiver()
+    receiver.away.set()
+    alerts = [made(0, episode="stuck"), *(made(each) for each in range(1, 1500))]
+    place.publish(*alerts)
+    handler = receiver.handler("1h", concurrency=8)
+    with subscribed(place, [handler]) as wait:
+        wait(lambda: len(receiver.told) == 1499)
+    receiver.away.clear()
+    with subscribed(place, [handler]) as wait:
+        wait(lambda: len(receiver.told) == 1500)
+    assert sorted(receiver.told) == ids(alerts)
+
+
+def test_no_more_is_held_than_may_be(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of a batch is read again, and told in order."""
+    held: list[int] = []
+    add = Deliveries.add
+
+    def noted(self: Deliveries, *args: Any, **options: Any) -> bool:
+        held.append(len(self.waiting))
+        return add(self, *args, **options)
+
+    monkeypatch.setattr(Deliveries, "add", noted)
+    receiver = Receiver()
+    alerts = [made(each, episode="stuck") for each in range(1800)]
+    place.publish(*alerts)
+    with subscribed(place, [receiver.handler("1h")]) as wait:
+        wait(lambda: len(receiver.told) == 1800)
+    assert receiver.told == ids(alerts)
+    assert max(held) == HELD_MAX - 1
