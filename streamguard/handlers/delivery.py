@@ -54,6 +54,11 @@ class _Offsets:
         index = bisect_right(self._ranges, offset, key=itemgetter(0))
         return index > 0 and offset < self._ranges[index - 1][1]
 
+    @property
+    def end(self) -> int:
+        """The offset after the last; 0: there is none."""
+        return self._ranges[-1][1] if self._ranges else 0
+
     def add(self, first: int, end: int) -> None:
         """All from `first` to before `end`."""
         if first >= end:
@@ -117,12 +122,13 @@ class Deliveries:
     def is_full(self) -> bool:
         """Whether more must wait on the topic: the note might not tell of it, or too much is held."""
         # One range for what is read next, and one for what lies between that and the alert before it.
-        return bool(self._waiting) and (len(self._waiting) >= _WAITING_MAX or self._room() < 2)
+        return len(self._waiting) >= _WAITING_MAX or (self._is_news and self._room() < 2)
 
     @property
     def is_half_empty(self) -> bool:
         """Whether so much is settled that reading on is worth it, after it was full."""
-        return len(self._waiting) <= _WAITING_MAX // 2 and self._bytes() <= _BEYOND_BYTES_MAX // 2
+        has_room = not self._is_news or self._bytes() <= _BEYOND_BYTES_MAX // 2
+        return has_room and len(self._waiting) <= _WAITING_MAX // 2
 
     def add(self, offset: int, episode: str, alert_id: str, *, is_wanted: bool) -> bool:
         """Take the next alert; returns whether it is to be delivered."""
@@ -174,6 +180,11 @@ class Deliveries:
     def waiting(self) -> list[int]:
         """The offsets of all that is not settled, in order."""
         return list(self._waiting)
+
+    @property
+    def _is_news(self) -> bool:
+        """Whether the note says nothing yet of what is read next; after a restart it does, up to where it was."""
+        return self.position >= self._beyond.end
 
     def _is_known(self, alert_id: str) -> bool:
         return _mark(alert_id) in self._latest or any(each.alert_id == alert_id for each in self._waiting.values())

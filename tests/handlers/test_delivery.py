@@ -1,11 +1,13 @@
 """What may be delivered when, and what a restart knows, whatever the order in which deliveries come to their end."""
 
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamguard.handlers import delivery
 from streamguard.handlers.delivery import Deliveries
 
 EPISODES = "abc"
@@ -107,6 +109,7 @@ def test_the_note_has_room_for_the_worst() -> None:
     assert len(handler.delivered) > 100
     assert handler.deliveries.ready(9) == []
     handler.restart()
+    assert len(handler.deliveries._latest) == 200
     handler.read(5000)
     again = set(handler.deliveries.waiting)
     assert again.isdisjoint(handler.delivered)
@@ -128,6 +131,63 @@ def test_a_note_fits_and_the_first_may_always_begin(steps: list[tuple[int, bool,
             deliveries.settle(under_way.pop(which))
         assert len(deliveries.note().encode()) <= NOTE_BYTES_MAX
         assert not deliveries.waiting or deliveries.committed in under_way
+
+
+class Reader:
+    """Goes along a topic as a handler does that is often restarted, with little room in its note."""
+
+    def __init__(self, wanted: list[bool]) -> None:
+        self.wanted = wanted
+        self.deliveries = Deliveries(0)
+        self.is_paused = False
+        self.under_way: list[int] = []
+        self.delivered: list[int] = []
+
+    def turn(self, concurrency: int) -> None:
+        """Read all that may be read, and begin what may be begun."""
+        while not self.is_paused and self.deliveries.position < len(self.wanted):
+            offset = self.deliveries.position
+            self.is_paused = self.deliveries.is_full
+            if not self.is_paused:
+                self.deliveries.add(offset, str(offset), alert_id(offset), is_wanted=self.wanted[offset])
+        for offset in self.deliveries.ready(concurrency - len(self.under_way)):
+            self.deliveries.begin(offset)
+            self.under_way.append(offset)
+        self.is_paused = self.deliveries.is_full or (self.is_paused and not self.deliveries.is_half_empty)
+
+    def end(self, which: int) -> None:
+        """One of those under way."""
+        offset = self.under_way.pop(which % len(self.under_way))
+        self.deliveries.settle(offset)
+        self.delivered.append(offset)
+
+    def restart(self) -> None:
+        """What is under way is left, and the IDs do not help."""
+        self.deliveries = Deliveries.restored(self.deliveries.committed, self.deliveries.note())
+        self.deliveries._latest.clear()
+        self.under_way.clear()
+        self.is_paused = False
+
+
+@given(
+    st.lists(st.booleans(), max_size=150),
+    st.lists(st.sampled_from(["restart", "first", "last"]), max_size=150),
+    st.integers(1, 8),
+)
+def test_little_room_stops_nothing_for_ever(wanted: list[bool], steps: list[str], concurrency: int) -> None:
+    """All are delivered, each once, wherever it is restarted; while one waits, there is one that may be begun."""
+    with patch.object(delivery, "_BEYOND_BYTES_MAX", 30), patch.object(delivery, "_WAITING_MAX", 20):
+        reader = Reader(wanted)
+        for step in steps + ["first"] * len(wanted):
+            reader.turn(concurrency)
+            if step == "restart":
+                reader.restart()
+            elif reader.under_way:
+                reader.end(0 if step == "first" else -1)
+            else:
+                assert not reader.deliveries.waiting
+    assert sorted(reader.delivered) == [offset for offset, each in enumerate(wanted) if each]
+    assert reader.deliveries.committed == len(wanted)
 
 
 def test_no_more_is_begun_than_the_note_can_name() -> None:
@@ -165,6 +225,37 @@ def test_what_is_settled_behind_a_restart_stays_settled() -> None:
     last._latest.clear()
     for each in (later, last):
         assert not each.add(1, "b", alert_id(1), is_wanted=True)
+
+
+def test_what_is_not_wanted_needs_room_as_well() -> None:
+    """Between alerts that wait it is noted one by one, and takes no room from the latest IDs."""
+    deliveries = Deliveries(0)
+    for offset in range(200):
+        deliveries.add(offset, str(offset), alert_id(offset), is_wanted=True)
+        deliveries.settle(offset)
+    while not deliveries.is_full:
+        offset = deliveries.position
+        deliveries.add(offset, "a", alert_id(offset), is_wanted=offset % 2 == 0)
+    assert len(deliveries.waiting) > 300
+    later = Deliveries.restored(deliveries.committed, deliveries.note())
+    assert len(later._latest) == 200
+
+
+def test_what_the_note_has_named_can_be_read_after_a_restart() -> None:
+    """It needs no more room, so nothing waits on the topic until what is before it is settled."""
+    deliveries = Deliveries(0)
+    with patch.object(delivery, "_BEYOND_BYTES_MAX", 60):
+        while not deliveries.is_full:
+            offset = deliveries.position
+            deliveries.add(offset, "a", alert_id(offset), is_wanted=offset % 2 == 0)
+        later = Deliveries.restored(0, deliveries.note())
+        for offset in range(4):
+            assert not later.is_full
+            later.add(offset, "a", alert_id(offset), is_wanted=offset % 2 == 0)
+        assert later.is_half_empty
+        later.settle(0)
+        later.settle(2)
+        assert later.is_half_empty
 
 
 def test_markers_between_alerts_need_no_room() -> None:

@@ -206,3 +206,11 @@ def test_any_text_is_only_text(text: str) -> None:
     """As the server would read it."""
     made = EmailSink(section(25))._message([hostile(text, id=text, episode=text, kind=text)])
     read_harmless(made.as_bytes())
+
+
+@pytest.mark.parametrize("word", ["=?utf-8?B?zw==?=", "=?utf-8?Q?=CF?=", "=?utf-8?B?Zm9v?="])
+def test_what_looks_like_an_encoded_word_is_text(word: str) -> None:
+    """Decoded it might be another word, or none that can be written."""
+    made = EmailSink(section(25))._message([hostile("x", kind=word, severity=word)])
+    sent = email.message_from_bytes(made.as_bytes(), policy=policy.default)
+    assert word.replace("=?", "= ?") in sent["Subject"]

@@ -68,7 +68,9 @@ class EmailSink:
         more = f" (and {len(alerts) - 1} more)" if len(alerts) > 1 else ""
         message["From"] = self._section.sender
         message["To"] = ", ".join(self._section.to)
-        message["Subject"] = f"{plain(headline(alerts[0]), _SUBJECT_CHARS)}{more}"
+        # What looks like an encoded word would be decoded, and may decode to what cannot be written.
+        subject = plain(headline(alerts[0]), _SUBJECT_CHARS).replace("=?", "= ?")
+        message["Subject"] = f"{subject}{more}"
         message["Date"] = format_datetime(datetime.now(UTC))
         message["Message-ID"] = self._id_of(*(each.id for each in alerts))
         episodes = list(dict.fromkeys(each.episode for each in alerts if each.id != each.episode))
