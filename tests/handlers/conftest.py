@@ -7,6 +7,8 @@ import pytest
 import structlog
 import trustme
 
+from tests.handlers.helpers import Place
+
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -16,6 +18,14 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)
     authority.cert_pem.write_to_path(f"{path}.crt")
     return path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """An embedded log with an alerts topic, which is empty."""
+    place = Place(tmp_path)
+    yield place
+    place.log.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """Records of the alerts topic: which are alerts, and that no other does any harm."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,14 +98,6 @@ def test_what_is_a_notice() -> None:
     """A recovery is better, too, but ends something."""
     samples = (raised(), updated(), resolved(direction="better"), silent(), improved(), raised(kind="segments_full"))
     assert [each.is_notice for each in samples] == [False, False, False, False, True, True]
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """Empty."""
-    place = Place(tmp_path)
-    yield place
-    place.log.close()
 
 
 def test_no_record_stops_a_handler(place: Place) -> None:

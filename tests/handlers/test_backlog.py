@@ -2,8 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,14 +13,6 @@ from streamguard.handlers.functions import AlertHandler, on_alert
 from tests.handlers.helpers import Place, made, subscribed
 
 HELD_MAX = 20
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """Empty."""
-    place = Place(tmp_path)
-    yield place
-    place.log.close()
 
 
 class Receiver:

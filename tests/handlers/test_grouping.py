@@ -3,25 +3,14 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
-
-import pytest
 
 from streamguard.config.delivering import HandlerBase
 from streamguard.handlers.alert import Alert
 from streamguard.handlers.sink import PermanentError, TemporaryError
 from streamguard.handlers.subscriber import Handlers
 from tests.handlers.helpers import PATIENCE_S, RETRY, Place, made
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """Empty."""
-    place = Place(tmp_path)
-    yield place
-    place.log.close()
 
 
 class Noting:

@@ -228,14 +228,6 @@ def runs_of(place: Place) -> list[tuple[str, str]]:
     return [(each["episode"], each["retraining"]["state"]) for each in told(place)]
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """Empty."""
-    place = Place(tmp_path)
-    yield place
-    place.log.close()
-
-
 def script(text: str, *arguments: str) -> tuple[str, ...]:
     """Of the shell."""
     return ("/bin/sh", "-c", text, "script", *arguments)

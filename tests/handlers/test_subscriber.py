@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,6 @@ from streamguard.handlers.sink import PermanentError
 from streamguard.handlers.subscriber import Subscriber
 from streamguard.logs.embedded import EmbeddedLog
 from tests.handlers.helpers import RETRY, Place, made, subscribed
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """Empty."""
-    place = Place(tmp_path)
-    yield place
-    place.log.close()
 
 
 def listing(told: list[str], **settings: object) -> AlertHandler:
