@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 # A module may import from its own row and from those above it; a package stands for all that is in it.
 LAYERS = [
     ["streamguard.errors"],
+    ["streamguard.processes"],
     ["streamguard.core", "streamguard.core.records"],
     [
         "streamguard.core.bands",
@@ -24,6 +25,13 @@ LAYERS = [
         "streamguard.core.windows",
         "streamguard.core.threshold",
         "streamguard.core.detectors.*",
+        "streamguard.core.features",
+        "streamguard.core.features.fates",
+        "streamguard.core.features.markup",
+        "streamguard.core.features.number_steps",
+        "streamguard.core.features.steps",
+        "streamguard.core.features.text_steps",
+        "streamguard.core.features.traits",
     ],
     ["streamguard.check"],
     ["streamguard.config.*"],
@@ -35,6 +43,7 @@ LAYERS = [
         "streamguard.core.cold",
         "streamguard.core.confusion",
         "streamguard.core.explaining",
+        "streamguard.core.features.*",
         "streamguard.core.fields",
         "streamguard.core.frozen",
         "streamguard.core.history",
@@ -59,6 +68,8 @@ LAYERS = [
         "streamguard.core.waiting",
         "streamguard.core.watching",
     ],
+    ["streamguard.reference.*"],
+    ["streamguard.preparing.*"],
     ["streamguard.logs.*"],
     ["streamguard.stores.*"],
     ["streamguard.worker.*"],

@@ -7,6 +7,7 @@ from pydantic import Field as Setting
 from pydantic import ValidationInfo, field_validator
 
 from streamguard.config.base import Key, Problem, Section, refusal
+from streamguard.config.data import Data
 from streamguard.config.types import Count, Duration, FieldPath, Text, Value, with_unit
 from streamguard.core.detectors import BudgetedSettings, DetectorSettings
 from streamguard.core.durations import format_duration_ms
@@ -45,6 +46,8 @@ class Monitor(Section):
     """Alert when the losses change."""
     unlabelled: BudgetedSettings | None = None
     """Alert when fewer predictions get a label in time than usual. Null: no such check."""
+    data: Data | None = None
+    """Alert when predictions do not carry what the model was trained on. Null: no such check."""
     no_data_after_ms: Duration | None = Setting(default=None, alias="no_data_after", gt=0)
     """Alert when a segment has no outcome for so long, in event time, and for twenty times its usual distance. Null: no
     such check."""
@@ -78,12 +81,14 @@ class Monitor(Section):
             checks.insert(0, f"threshold {threshold.max_mismatch_percent:g}% of {threshold.window}{looks}")
         if self.unlabelled is not None:
             checks.append("unlabelled")
+        if self.data is not None:
+            checks.append("data")
         if self.no_data_after_ms is not None:
             checks.append(f"no_data after {format_duration_ms(self.no_data_after_ms)}")
         return ", ".join(checks)
 
     def problems(self) -> Iterable[Problem]:
-        checks = self.threshold, self.detectors or None, self.unlabelled, self.no_data_after_ms
+        checks = self.threshold, self.detectors or None, self.unlabelled, self.data, self.no_data_after_ms
         if all(each is None for each in checks):
             yield (), f"(monitor {self.name!r}) checks nothing: give it a threshold or a detector"
         if self.unlabelled is not None and (self.unlabelled.direction != "worse" or self.unlabelled.loss_max):

@@ -84,6 +84,12 @@ class Alert:
     duration_ms: int | None = None
     resolution: str | None = None
     source: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    features: dict[str, Any] | None = None
+    """Of what predictions carry: what has moved, and how far."""
+    estimate: dict[str, Any] | None = None
+    """The error rate that scores let expect since the onset, without a label."""
+    related: list[str] = field(default_factory=list)
+    """Episodes of other checks that were open at this moment, of the same segment."""
     retraining: dict[str, Any] | None = None
     """Of kind retraining, which a handler writes: what was run, and what came of it."""
 
@@ -122,8 +128,9 @@ class Alert:
             "duration_s": None if self.duration_ms is None else self.duration_ms / 1000,
             "source": self.source,
         }
-        if self.retraining is not None:
-            fields["retraining"] = self.retraining
+        for name in ("features", "estimate", "related", "retraining"):
+            if found := getattr(self, name):
+                fields[name] = found
         return orjson.dumps(fields)
 
     def output(self, source: str, *, is_structured: bool = False) -> Output:

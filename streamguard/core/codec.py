@@ -51,8 +51,8 @@ Target = tuple[int, tuple[str | None, ...]]
 Route = tuple[Target, ...]
 Record = tuple[bytes | None, int, int, int]
 """Value, Kafka timestamp, offset, place in the batch."""
-Row = tuple[int, int, str, Scalar, float, Route]
-"""Offset, event time, request ID, value, score, route."""
+Row = tuple[int, int, str, Scalar, float, Route, Any]
+"""Offset, event time, request ID, value, score, route, document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ class Columns:
     """None where there are none; NaN where one is not known."""
     routes: Objects | None
     """None for labels: their predictions have them."""
+    documents: Objects | None = None
+    """The records as they were parsed, where somebody asks for more of their fields."""
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -84,6 +86,7 @@ class Columns:
         """All records of all parts, which are of one reader."""
         scores = [part.scores for part in parts if part.scores is not None]
         routes = [part.routes for part in parts if part.routes is not None]
+        documents = [part.documents for part in parts if part.documents is not None]
         return Columns(
             np.concatenate([part.offsets for part in parts]),
             np.concatenate([part.times for part in parts]),
@@ -91,6 +94,7 @@ class Columns:
             np.concatenate([part.values for part in parts]),
             np.concatenate(scores) if scores else None,
             np.concatenate(routes) if routes else None,
+            np.concatenate(documents) if documents else None,
         )
 
     def take(self, index: Any) -> "Columns":
@@ -102,6 +106,7 @@ class Columns:
             self.values[index],
             None if self.scores is None else self.scores[index],
             None if self.routes is None else self.routes[index],
+            None if self.documents is None else self.documents[index],
         )
 
 
@@ -131,7 +136,9 @@ class Mapping:
 class Reader:
     """Reads the batches of one side. Its caches share objects between records; they hold no state."""
 
-    def __init__(self, mapping: Mapping, watches: Sequence[Watch] = ()) -> None:
+    def __init__(self, mapping: Mapping, watches: Sequence[Watch] = (), *, keeps_documents: bool = False) -> None:
+        """`keeps_documents`: each record is parsed, also one that differs from another in its ID and time alone."""
+        self._keeps_documents = keeps_documents
         self._mapping = mapping
         self._watches = watches
         self._convert = CONVERSIONS[mapping.value_type]
@@ -159,7 +166,7 @@ class Reader:
         parts = []
         values = Blobs.of(batch.values)
         is_left = np.ones(len(batch), np.bool_)
-        for found in self._skeletons.read(values, times):
+        for found in () if self._keeps_documents else self._skeletons.read(values, times):
             is_left[found.rows] = False
             ends = np.cumsum(found.id_sizes)
             parts.append(
@@ -197,7 +204,8 @@ class Reader:
         rejections: list[Rejection] = []
         for raw, record_ms, offset, index in records:
             try:
-                request_id, value, time_ms, probability, *rest = get(loads(raw or b""))
+                document = loads(raw or b"")
+                request_id, value, time_ms, probability, *rest = get(document)
                 if not is_timed:
                     time_ms = record_ms
                 if is_scored:
@@ -214,7 +222,7 @@ class Reader:
                     and (not is_scored or 0 <= score <= 1)
                 ):
                     shared = value if type(value) in as_they_are else interned[value]
-                    rows.append((offset, time_ms, request_id, shared, score, routes[tuple(rest)]))
+                    rows.append((offset, time_ms, request_id, shared, score, routes[tuple(rest)], document))
                     continue
             except (KeyError, TypeError, ValueError):
                 pass  # not the common record
@@ -233,13 +241,13 @@ class Reader:
         if self._is_routed_by_its_own:
             return None
         try:
-            _, time_ms, request_id, value, score, route = self._read(raw, record_ms, 0)
+            _, time_ms, request_id, value, score, route, _ = self._read(raw, record_ms, 0)
         except Unreadable:
             return None
         return None if self._watches and not route else Reading(request_id, time_ms, value, score, route)
 
     def _columns(self, rows: list[Row]) -> Columns:
-        offsets, times, ids, values, scores, routes = zip(*rows, strict=True) if rows else ((),) * 6
+        offsets, times, ids, values, scores, routes, documents = zip(*rows, strict=True) if rows else ((),) * 7
         return Columns(
             np.array(offsets, np.int64),
             np.array(times, np.int64),
@@ -247,6 +255,7 @@ class Reader:
             objects(values),
             None if self._mapping.score is None else np.array(scores, np.float64),
             objects(routes) if self._watches else None,
+            objects(documents) if self._keeps_documents else None,
         )
 
     def _getter(self) -> Callable[[Any], tuple[Any, ...]]:
@@ -266,7 +275,7 @@ class Reader:
         value = self._value(document)
         time_ms = self._time(document, record_ms)
         score = math.nan if self._mapping.score is None else self._score(document)
-        return offset, time_ms, request_id, value, score, self._route(document)
+        return offset, time_ms, request_id, value, score, self._route(document), document
 
     def pop_unmonitored(self) -> dict[str, int]:
         """How many records no watch takes, by the model they name, since the last call."""

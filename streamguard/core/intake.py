@@ -1,13 +1,15 @@
 """Records of the outcomes topic in; outcomes in the total order out, by the stream that each is of."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.config import Monitor
+from streamguard.core.features.gathering import Gathering, Shape
+from streamguard.core.features.reference import Reference
 from streamguard.core.fields import TIME_MAX_MS
 from streamguard.core.merge import Merge
 from streamguard.core.outcomes import OutcomeRecord, Outcomes, read_outcomes
@@ -38,6 +40,14 @@ class MonitorSettings:
     """The join's window, and how long after a prediction its label may come."""
     has_structured_alerts: bool = False
     """Whether alerts are published as CloudEvents in structured mode."""
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    """By name of the monitor: what its predictions are held against."""
+
+    @property
+    def share(self) -> float:
+        """The budget a month of each budgeted detector, those of what predictions carry included."""
+        counts = (len(monitor.budgeted) + (monitor.name in self.references) for monitor in self.monitors)
+        return self.budget_per_month / max(1, sum(counts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,11 @@ class Intake:
 
     def __init__(self, settings: MonitorSettings) -> None:
         self.merge = Merge(settings.source_count)
+        shapes = {
+            name: Shape(each.fingerprint, each.size, each.window_ms) for name, each in settings.references.items()
+        }
+        self.gathering = Gathering(settings.source_count, shapes)
+        """Of what predictions carry."""
         self._settings = settings
         self._in_cohorts = {monitor.name for monitor in settings.monitors if monitor.cohorts}
         self._numbers: dict[StreamKey, int] = {}
@@ -74,7 +89,9 @@ class Intake:
                 continue
             rows = self._rows(record)
             self.counts["outcomes"] += sum(map(len, rows))
-            self.merge.add(record, rows, int(batch.offsets[index]))
+            offset = int(batch.offsets[index])
+            self.merge.add(record, rows, offset)
+            self.gathering.take(record, offset)
         return outputs
 
     def refill(self, batch: Batch) -> None:
@@ -84,9 +101,10 @@ class Intake:
                 record = self._checked(read_outcomes(value))
             except ValueError:
                 continue  # it was rejected when it came
-            late_count = self.merge.late_count
+            late_count, counts = self.merge.late_count, dict(self.gathering.counts)
             self.merge.refill(self._rows(record), int(batch.offsets[index]))
-            self.merge.late_count = late_count
+            self.gathering.refill(record, int(batch.offsets[index]))
+            self.merge.late_count, self.gathering.counts = late_count, counts
 
     def release(self) -> Iterator[tuple[Outcomes, list[Group]]]:
         """What all sources have passed, a piece at a time, and what each stream has of it; first rows first."""
@@ -96,14 +114,20 @@ class Intake:
         if len(self._keys) > self._keys_max:
             self._forget_streams()
 
-    def restore(self, merge: dict[str, Any]) -> None:
-        """As the one was whose merge this was; raises `ValueError` where that had other partitions."""
+    def low(self, position: int) -> int:
+        """The first offset that something held is from; `position` where nothing is."""
+        return min(self.merge.low(position), self.gathering.low(position))
+
+    def restore(self, merge: dict[str, Any], gathering: dict[str, Any] | None) -> None:
+        """As the one was whose these were; raises `ValueError` where that had other partitions."""
         if len(merge["watermarks"]) != self._settings.source_count:
             raise ValueError(
                 f"the state is of {len(merge['watermarks'])} input partitions,"
                 f" there are {self._settings.source_count} now"
             )
         self.merge.restore(merge)
+        if gathering is not None:
+            self.gathering.restore(gathering)
 
     def _group(self, rows: Outcomes, places: NDArray[np.intp]) -> Group:
         return Group(self._keys[int(rows.stream[places[0]])], places, rows.take(places))

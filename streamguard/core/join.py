@@ -7,8 +7,9 @@ note of a few dozen bytes beside each committed offset says from where on re-rea
 """
 
 import math
+from collections.abc import Mapping as Mapping_
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -17,7 +18,11 @@ from numpy.typing import NDArray
 
 from streamguard.core.codec import Columns, Mapping, Reader, Watch
 from streamguard.core.cold import Disk
+from streamguard.core.features.deltas import Delta
+from streamguard.core.features.folding import Fold, Given
+from streamguard.core.features.reference import Reference
 from streamguard.core.fields import TIME_MAX_MS
+from streamguard.core.identity import distinct
 from streamguard.core.index import NONE
 from streamguard.core.note import Note
 from streamguard.core.outcomes import NO_OFFSET, Half, OutcomeWriter
@@ -61,6 +66,8 @@ class JoinSettings:
     with_scores: bool = False
     memory_records: int = 500_000
     """About how many are kept in memory where there is a disk."""
+    references: Mapping_[int, Reference] = field(default_factory=dict)
+    """By monitor: what its predictions are counted for."""
 
 
 class HeldFullError(Exception):
@@ -80,13 +87,19 @@ class JoinTask:
         # Python's own seed, another in each process; what is on a disk is looked up by the next one, too.
         self._seed = hash("request ID") if disk is None else 0
         self._sides = tuple(self._side(side) for side in Input)
-        self._readers = Reader(settings.predictions, settings.watches), Reader(settings.labels)
+        self._readers = (
+            Reader(settings.predictions, settings.watches, keeps_documents=bool(settings.references)),
+            Reader(settings.labels),
+        )
+        self._folds = {monitor: Fold(reference) for monitor, reference in settings.references.items()}
         self._positions = [0, 0]
         self._floors: list[list[tuple[int, int]]] = [[], []]
         self._pending_floors: list[list[tuple[int, int]]] = [[], []]
         self._counts: list[dict[str, int]] = [_no_counts(), _no_counts()]
         self._sequence = 0
         self._watermark_ms = NEVER
+        self._windows_ms = NEVER
+        """Until when predictions were said to be complete, rounded to windows."""
         self._announced_idle = False
         self.is_resumed = False
         """Whether it came back from the disk."""
@@ -301,6 +314,8 @@ class JoinTask:
             self._apply_floors(side, math.inf)
         self._expire()
         self._is_replaying = False
+        # As far as that has been said before.
+        self._passes_window()
         fits = not self.is_resumed or self._counts == [None if note is None else note.counts for note in notes]
         # Last, since all of the above has been counted in the notes.
         for side in Input:
@@ -371,7 +386,10 @@ class JoinTask:
         late_count = len(columns) - int(np.count_nonzero(is_taken))
         if late_count:
             columns, clocks_ms = columns.take(is_taken), clocks_ms[:-1][is_taken]
-        rows, partners, repeat_count = self._pairs(side, columns, clocks_ms)
+        rows, partners, is_new = self._pairs(side, columns, clocks_ms)
+        repeat_count = len(columns) - int(np.count_nonzero(is_new))
+        if self._folds and side is Input.PREDICTIONS and not self._is_replaying:
+            self._count(columns if repeat_count == 0 else columns.take(is_new))
         self._write(side, columns.take(rows), partners)
         other.settle(partners)
         counts = self._counts[side]
@@ -380,8 +398,8 @@ class JoinTask:
         counts[Fate.MATCHED] += len(rows)
         self._counts[1 - side][Fate.MATCHED] += len(rows)
 
-    def _pairs(self, side: Input, columns: Columns, clocks_ms: Ints) -> tuple[Rows, Slots, int]:
-        """Remember records; returns which of them match, with which slots of the other side, and how many repeat.
+    def _pairs(self, side: Input, columns: Columns, clocks_ms: Ints) -> tuple[Rows, Slots, NDArray[np.bool_]]:
+        """Remember records; returns which of them match, with which slots of the other side, and which do not repeat.
 
         All at once where an ID has one record on either side; else one by one, in order.
         """
@@ -412,7 +430,33 @@ class JoinTask:
         is_open = is_new & ~is_matched
         mine.open(slots[is_open], columns.take(is_open))
         matched = np.flatnonzero(is_matched)
-        return matched, partners[matched], len(columns) - int(np.count_nonzero(is_new))
+        return matched, partners[matched], is_new
+
+    def _count(self, columns: Columns) -> None:
+        """Tell each monitor that asks what these predictions, of which none repeats, carry."""
+        if columns.routes is None or columns.documents is None:
+            return
+        routes, numbers = distinct(columns.routes)
+        for monitor, fold in self._folds.items():
+            table: dict[tuple[str | None, ...], int] = {}
+            own = [next((segment for target, segment in route if target == monitor), None) for route in routes]
+            places = np.array([-1 if each is None else table.setdefault(each, len(table)) for each in own])
+            segments = places[numbers]
+            mine = np.flatnonzero(segments >= 0)
+            part = columns if len(mine) == len(columns) else columns.take(mine)
+            given = Given(
+                part.offsets,
+                part.times,
+                part.ids.tolist,
+                [] if part.documents is None else part.documents.tolist(),
+                part.values.tolist(),
+                part.scores,
+                segments[mine],
+            )
+            counts = fold.counts(given)
+            if counts:
+                name, fingerprint = self._settings.monitor_names[monitor], fold.fingerprint
+                self._writer.count(monitor, Delta(name, fingerprint, list(table), counts))
 
     def _write(self, side: Input, columns: Columns, partners: Slots) -> None:
         """The outcomes of records that match these slots of the other side."""
@@ -438,12 +482,24 @@ class JoinTask:
     def _announce(self) -> list[Output]:
         watermark_ms = self.watermark_ms
         is_known = watermark_ms > NEVER // 2
-        if self._writer.is_empty and not (is_known and watermark_ms > self._watermark_ms):
+        is_ahead = (is_known and watermark_ms > self._watermark_ms) or self._passes_window()
+        if self._writer.is_empty and not is_ahead:
             return []
         if is_known:
             self._watermark_ms = max(self._watermark_ms, watermark_ms)
         self._sequence += 1
-        return self._writer.write(self._sequence, self._watermark_ms if is_known else None)
+        bound_ms = self._sides[Input.PREDICTIONS].bound_ms
+        predictions_ms = bound_ms if self._folds and bound_ms > NEVER // 2 else None
+        return self._writer.write(self._sequence, self._watermark_ms if is_known else None, predictions_ms)
+
+    def _passes_window(self) -> bool:
+        """Whether predictions have come past the end of a window since the last call."""
+        bound_ms = self._sides[Input.PREDICTIONS].bound_ms
+        if not self._folds or bound_ms <= NEVER // 2:
+            return False
+        windows_ms = max(bound_ms // fold.window_ms * fold.window_ms for fold in self._folds.values())
+        is_ahead, self._windows_ms = windows_ms > self._windows_ms, max(windows_ms, self._windows_ms)
+        return is_ahead
 
 
 def _no_counts() -> dict[str, int]:

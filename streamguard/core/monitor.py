@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from streamguard.core.features.watching import InputWatching
 from streamguard.core.intake import Intake, MonitorSettings, StreamKey
 from streamguard.core.merge import Merge
 from streamguard.core.records import Batch, Output, Stream
@@ -18,6 +19,8 @@ from streamguard.core.trail import Trail
 from streamguard.core.watching import Watching, meaning_of
 
 _STATE_VERSION = 1
+# Of the state of what predictions carry.
+_INPUTS = "inputs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class MonitorTask:
         self._settings = settings
         self._intake = Intake(settings)
         self._watching = Watching(settings)
+        self._inputs = InputWatching(settings)
         self._trail = Trail()
         self._alert_count = 0
         self._obsolete: list[bytes] = []
@@ -49,7 +53,8 @@ class MonitorTask:
     def counts(self) -> dict[str, int]:
         """Outcomes, and what became of them."""
         intake = self._intake.counts
-        return {**intake, "unwatched": self._watching.unwatched_count, "alerts": self._alert_count}
+        unwatched = self._watching.unwatched_count
+        return {**intake, "unwatched": unwatched, "alerts": self._alert_count}
 
     @property
     def has_obsolete(self) -> bool:
@@ -68,9 +73,12 @@ class MonitorTask:
     def step(self, batch: Batch) -> list[Output]:
         """Take records of the outcomes topic; return alerts, and records that are no outcomes."""
         outputs = self._intake.take(batch)
-        alerts = []
+        # First, so that of each outcome's time all windows are known: predictions come before outcomes.
+        alerts = self._inputs.watch(self._intake.gathering.release())
         for rows, groups in self._intake.release():
             found = self._watching.watch(rows, groups)
+            for _, alert in found:
+                self._inputs.relate(alert)
             self._trail.trace(rows, found, (self._settings.predictions_topic, self._settings.labels_topic))
             alerts += [alert for _, alert in found]
         alerts += self._watching.wait(self.merge.released_ms)
@@ -91,10 +99,17 @@ class MonitorTask:
                 segment.is_changed = False
                 meaning = meaning_of(self._watching.monitors[name])
                 outputs.append(self._state({"monitor": name, "segment": values}, segment.snapshot(), meaning))
+        for (name, values), inputs in self._inputs.segments.items():
+            if inputs.is_changed:
+                inputs.is_changed = False
+                about = {"monitor": name, "segment": values, "of": _INPUTS}
+                outputs.append(self._state(about, inputs.snapshot(), self._inputs.meaning(name)))
         head = {
             "position": position,
-            "low": self.merge.low(position),
+            "low": self._intake.low(position),
             "merge": self.merge.snapshot(),
+            "gathering": self._intake.gathering.snapshot(),
+            "inputs": self._inputs.snapshot(),
             "trail": self._trail.snapshot(),
             "counts": self.counts,
             **self._watching.snapshot(),
@@ -110,6 +125,7 @@ class MonitorTask:
         latest = {key: value for key, value in records if key is not None}
         head: dict[str, Any] | None = None
         segments: dict[StreamKey, dict[str, Any]] = {}
+        inputs: dict[StreamKey, dict[str, Any]] = {}
         for key, value in latest.items():
             if value is None:
                 continue  # deleted
@@ -121,15 +137,21 @@ class MonitorTask:
                 head = found["state"]
                 continue
             stream = found["stream"]["monitor"], tuple(found["stream"]["segment"])
-            if self._watching.wants(stream, found["meaning"]):
+            if found["stream"].get("of") == _INPUTS:
+                if self._inputs.wants(stream, found["meaning"]):
+                    inputs[stream] = found["state"]
+                else:
+                    self._obsolete.append(key)
+            elif self._watching.wants(stream, found["meaning"]):
                 segments[stream] = found["state"]
             else:
                 # Else it would be gone on from when the setting is changed back.
                 self._obsolete.append(key)
         if head is None:
             return None
-        self._intake.restore(head["merge"])
+        self._intake.restore(head["merge"], head.get("gathering"))
         self._watching.restore(head, segments)
+        self._inputs.restore(head.get("inputs", {}), inputs)
         self._trail = Trail(head["trail"])
         counts = head["counts"]
         self._intake.counts = {name: counts[name] for name in self._intake.counts}

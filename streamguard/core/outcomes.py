@@ -7,17 +7,21 @@ the topic and another engine can write it. Version 1:
      "blocks": [{"monitor": "fraud", "segments": [["7", "DE"]], "segment": [0, 0],
                  "id": ["a", "b"], "prediction": ["x", "y"], "label": ["x", null], "score": [0.1, null],
                  "prediction_time": [...], "label_time": [...],
-                 "prediction_offset": [...], "label_offset": [...]}]}
+                 "prediction_offset": [...], "label_offset": [...]}],
+     "predictions_watermark": 1700000000000 or null, "features": [...]}
 
 An outcome whose label never came has a null label, label offset -1, and as its label time the moment
 until which it was waited for. `watermark` promises that no outcome before it follows from this source;
 null promises nothing, except with `idle`: this source has never had a record, do not wait for it.
 `sequence` counts a source's steps without a gap. `score` is there where a monitor's loss needs it.
+
+The last two are there where a monitor has a `data` section: see core/features/deltas.py for `features`, which no window
+before `predictions_watermark` follows from this source any more.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +29,8 @@ import orjson
 from numpy.typing import NDArray
 
 from streamguard.core.codec import Ints, Objects, objects
+from streamguard.core.features import deltas
+from streamguard.core.features.deltas import Delta
 from streamguard.core.fields import TIME_MAX_MS
 from streamguard.core.identity import distinct
 from streamguard.core.records import Output, Stream
@@ -58,6 +64,8 @@ class OutcomeSettings(Protocol):
     def monitor_names(self) -> Any: ...
     @property
     def with_scores(self) -> bool: ...
+    @property
+    def references(self) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +146,15 @@ class OutcomeWriter:
         self._source = source
         self._settings = settings
         self._rows: dict[int, list[_Rows]] = {}
+        self._deltas: list[tuple[int, Delta]] = []
 
     @property
     def is_empty(self) -> bool:
-        return not self._rows
+        return not (self._rows or self._deltas)
+
+    def count(self, monitor: int, delta: Delta) -> None:
+        """What a monitor's predictions carried."""
+        self._deltas.append((monitor, delta))
 
     def add(self, ids: Texts, prediction: Half, label: Half) -> None:
         """Predictions with their labels, each for the monitors on its route."""
@@ -163,36 +176,54 @@ class OutcomeWriter:
                 )
             self._rows.setdefault(monitor, []).append(rows)
 
-    def write(self, sequence: int, watermark_ms: int | None, *, is_idle: bool = False) -> list[Output]:
-        """Everything collected since the last call, and the watermark to every target."""
+    def write(
+        self, sequence: int, watermark_ms: int | None, predictions_ms: int | None = None, *, is_idle: bool = False
+    ) -> list[Output]:
+        """Everything collected since the last call, and the watermarks to every target."""
         outputs = []
         for target in range(self._settings.target_count):
-            parts: list[list[bytes]] = [[]]
-            size = 0
-            # In the monitors' order: it must not depend on which of them this step happened to meet first.
-            for monitor, rows in sorted(self._rows.items()):
-                if self._settings.targets[monitor] != target:
-                    continue
-                for block in self._blocks(monitor, _Rows.concatenate(rows)):
-                    if size + len(block) > _RECORD_BYTES_MAX and parts[-1]:
-                        parts.append([])
-                        size = 0
-                    parts[-1].append(block)
-                    size += len(block)
+            parts = self._parts(target)
             for part in parts:
                 is_last = part is parts[-1]
-                head = {
+                head: dict[str, Any] = {
                     "v": VERSION,
                     "source": self._source,
                     "sources": self._settings.source_count,
                     "sequence": sequence,
                     "watermark": watermark_ms if is_last else None,
                     "idle": is_idle,
-                    "blocks": [orjson.Fragment(block) for block in part],
+                    "blocks": [orjson.Fragment(block) for name, block in part if name == "blocks"],
                 }
+                if self._settings.references:
+                    head["predictions_watermark"] = predictions_ms if is_last else None
+                    head["features"] = [orjson.Fragment(block) for name, block in part if name == "features"]
                 outputs.append(Output(Stream.OUTCOMES, b"%d" % self._source, orjson.dumps(head), target))
         self._rows.clear()
+        self._deltas.clear()
         return outputs
+
+    def _parts(self, target: int) -> list[list[tuple[str, bytes]]]:
+        """What goes to a target, by the record that it goes in: each piece with the name of its list."""
+        parts: list[list[tuple[str, bytes]]] = [[]]
+        size = 0
+        for name, block in self._pieces(target):
+            if size + len(block) > _RECORD_BYTES_MAX and parts[-1]:
+                parts.append([])
+                size = 0
+            parts[-1].append((name, block))
+            size += len(block)
+        return parts
+
+    def _pieces(self, target: int) -> Iterator[tuple[str, bytes]]:
+        # In the monitors' order: it must not depend on which of them this step happened to meet first.
+        for monitor, rows in sorted(self._rows.items()):
+            if self._settings.targets[monitor] == target:
+                for block in self._blocks(monitor, _Rows.concatenate(rows)):
+                    yield "blocks", block
+        for monitor, delta in self._deltas:
+            if self._settings.targets[monitor] == target:
+                for block in deltas.written(delta, _RECORD_BYTES_MAX):
+                    yield "features", block
 
     def _blocks(self, monitor: int, rows: _Rows) -> list[bytes]:
         count = len(rows.ids)
@@ -276,6 +307,8 @@ class OutcomeRecord:
     watermark_ms: int | None
     is_idle: bool
     blocks: list[tuple[str, list[tuple[str | None, ...]], Outcomes]]
+    predictions_ms: int | None = None
+    features: list[Delta] = field(default_factory=list)
 
 
 def read_outcomes(value: bytes | None) -> OutcomeRecord:
@@ -285,15 +318,21 @@ def read_outcomes(value: bytes | None) -> OutcomeRecord:
         if found["v"] != VERSION:
             raise ValueError(f"an outcomes record of version {VERSION} expected, got version {found['v']!r}")
         source, sources, watermark_ms = found["source"], found["sources"], found["watermark"]
+        predictions_ms = found.get("predictions_watermark")
         if not (type(source) is int and type(sources) is int and 0 <= source < sources):
             raise ValueError(f"source {source!r} is not one of {sources!r} sources")
-        if not (watermark_ms is None or type(watermark_ms) is int) or type(found["sequence"]) is not int:
-            raise ValueError("watermark and sequence must be integers")
-        # Past this, one bad promise would make every outcome that follows late.
-        if watermark_ms is not None and abs(watermark_ms) > TIME_MAX_MS:
-            raise ValueError(f"watermark {watermark_ms} is outside 1970 to 9999")
+        for mark in (watermark_ms, predictions_ms):
+            if not (mark is None or type(mark) is int) or type(found["sequence"]) is not int:
+                raise ValueError("watermark and sequence must be integers")
+            # Past this, one bad promise would make every outcome that follows late.
+            if mark is not None and abs(mark) > TIME_MAX_MS:
+                raise ValueError(f"watermark {mark} is outside 1970 to 9999")
         blocks = [_read_block(source, block) for block in found["blocks"]]
-        return OutcomeRecord(source, sources, found["sequence"], watermark_ms, bool(found.get("idle")), blocks)
+        features = [deltas.read(block) for block in found.get("features", ())]
+        is_idle = bool(found.get("idle"))
+        return OutcomeRecord(
+            source, sources, found["sequence"], watermark_ms, is_idle, blocks, predictions_ms, features
+        )
     except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise ValueError(f"not an outcomes record: {type(error).__name__} {error}") from None
 

@@ -188,9 +188,7 @@ def meaning_of(monitor: Monitor) -> dict[str, Any]:
 
 def _flows(settings: MonitorSettings) -> dict[str, Flow]:
     """The budget of each monitor that has budgeted detectors, for each of these."""
-    counts = {monitor.name: len(monitor.budgeted) for monitor in settings.monitors}
-    share = settings.budget_per_month / max(1, sum(counts.values()))
-    return {name: Flow(share) for name, count in counts.items() if count}
+    return {monitor.name: Flow(settings.share) for monitor in settings.monitors if monitor.budgeted}
 
 
 def _full_alert(monitor: Monitor, group: Group) -> Alert:

@@ -11,11 +11,12 @@ from streamguard import config as configuration
 from streamguard.config import Config
 from streamguard.core.alerts import alert_data, rfc3339
 from streamguard.core.fields import parse_time_ms
-from streamguard.demo.stream import Story, story
+from streamguard.demo.stream import MODEL, VERSION, Story, scaling, story, training
 from streamguard.errors import ConfigError, LogError
 from streamguard.logs.embedded import EmbeddedLog
 from streamguard.logs.interface import Log, Record, TopicInfo
 from streamguard.logs.opening import open_log
+from streamguard.profile import build
 from streamguard.worker.running import account
 from streamguard.worker.telemetry import configure_logging
 from streamguard.worker.worker import Clock, Worker
@@ -29,8 +30,8 @@ Echo = Callable[[str], None]
 def run_demo(data: Path, *, once: bool, echo: Echo) -> None:
     """Write the story to a fresh embedded log, slice by slice, and let a worker read each; sum up."""
     configure_logging("error")
-    config = _config(data)
     echo("training a model on real data, and letting it serve ...")
+    config = _config(data)
     told = story()
     echo(told.what)
     echo(f"the fault begins at prediction {told.fault_index + 1:,}, event time {rfc3339(told.fault_at_ms)}")
@@ -74,6 +75,10 @@ def _alerts(config: Config, log: Log) -> list[dict[str, object]]:
 
 
 def _sentence(alert: dict[str, object]) -> str:
+    if "features" in alert:
+        told: list[str] = alert["look_first"]  # type: ignore[assignment]
+        more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+        return f"ALERT {alert['status']} at {alert['event_time']}: {alert['kind']}, {next(iter(told), 'over')}{more}"
     check: dict[str, object] = alert["check"]  # type: ignore[assignment]
     before: dict[str, float] = alert["before"] or {}  # type: ignore[assignment]
     after: dict[str, float] = alert["after"] or {}  # type: ignore[assignment]
@@ -86,25 +91,31 @@ def _sentence(alert: dict[str, object]) -> str:
 
 def _sum_up(told: Story, found: list[dict[str, object]], worker: Worker, echo: Echo) -> None:
     raised = [alert for alert in found if alert["status"] == "raised"]
-    times = sorted(parse_time_ms(alert["event_time"]) for alert in raised)
-    early = [at for at in times if at < told.fault_at_ms]
-    later = [at for at in times if at >= told.fault_at_ms]
+    early = [alert for alert in raised if parse_time_ms(alert["event_time"]) < told.fault_at_ms]
+    by_labels = [alert for alert in raised if "features" not in alert and alert not in early]
+    without = [alert for alert in raised if "features" in alert and alert not in early]
     echo("")
     echo(f"fault injected at   {rfc3339(told.fault_at_ms)}, prediction {told.fault_index + 1:,}")
-    if later:
-        between = sum(1 for each in told.records if told.fault_at_ms <= (each.timestamp_ms or 0) <= later[0])
-        minutes = (later[0] - told.fault_at_ms) / 60_000
-        echo(f"alert at            {rfc3339(later[0])}: {minutes:.0f} minutes and {between:,} records later")
-    else:
-        echo("alert at            never: the fault was missed")
+    echo(f"without labels      {_when(told, without)}")
+    echo(f"by labels           {_when(told, by_labels)}")
     echo(f"false alarms before {len(early)}")
     for line in account(worker)[: len(worker.totals)]:
         echo(line)
     echo("")
     echo("the same on your own Kafka: copy configs/minimal.yaml, name your topics in it, and")
     echo("  streamguard run my.yaml")
-    if not later or early:
+    if not by_labels or not without or early:
         raise LogError("the demo did not find its fault as it should")
+
+
+def _when(told: Story, alerts: list[dict[str, object]]) -> str:
+    """When the first of these was raised."""
+    times = sorted(parse_time_ms(alert["event_time"]) for alert in alerts)
+    if not times:
+        return "never: the fault was missed"
+    between = sum(1 for each in told.records if told.fault_at_ms <= (each.timestamp_ms or 0) <= times[0])
+    minutes = (times[0] - told.fault_at_ms) / 60_000
+    return f"{rfc3339(times[0])}: {minutes:.0f} minutes and {between:,} records later"
 
 
 def send_story(config: Config, *, echo: Echo) -> None:
@@ -133,7 +144,29 @@ def _config(data: Path) -> Config:
 
     settings = yaml.safe_load(text)
     settings["log"]["path"] = str(data / "demo.db")
-    return configuration.parse(settings)
+    settings["monitors"][0]["data"] = _carried(data)
+    config = configuration.parse(settings)
+    # For whoever wants to look at it, and to ask the log more.
+    (data / "demo.yaml").write_text(config.as_yaml(), encoding="utf-8")
+    return config
+
+
+def _carried(data: Path) -> dict[str, object]:
+    """What predictions must carry: what the model was trained on, scaled as its scaler does."""
+    profile = data / "profile.json"
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        profile.write_bytes(build(training(), name="shuttle", model=MODEL, version=VERSION).dump())
+    except OSError as error:
+        raise ConfigError(f"--data {data}: cannot be written: {error}") from None
+    scaler = scaling().items()
+    return {
+        "profile": str(profile),
+        "steps": {name: [{"standardize": {"mean": mean, "sd": sd}}, {"round": 4}] for name, (mean, sd) in scaler},
+        "raw": {name: f"readings.{name}" for name, _ in scaler},
+        # Nobody should watch a demo learn for two weeks what is usual.
+        "baseline": "0s",
+    }
 
 
 def _fresh(data: Path) -> Path:

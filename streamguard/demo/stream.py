@@ -93,6 +93,19 @@ class _Model:
         return float(self.classifier.predict_proba_one(inputs)[True])
 
 
+def training() -> list[dict[str, Any]]:
+    """What the model was trained on: the inputs of its classifier, a row each."""
+    model, _ = _trained()
+    rows = list(datasets.Shuttle())[:TRAINING_ROWS]
+    return [{"features": _shown(model.inputs(reading, scaled=True))} for reading, _ in rows]
+
+
+def scaling() -> dict[str, tuple[float, float]]:
+    """Of each feature the mean and the deviation that the scaler has learnt."""
+    scaler = _trained()[0].scaler
+    return {name: (float(scaler.means[name]), float(scaler.vars[name]) ** 0.5) for name in scaler.means}
+
+
 def story(*, predictions: int = 30_000, seed: int = 7, fault: bool = True) -> Story:
     """Tell it; the same arguments give the same records. Takes a second or two.
 
@@ -140,11 +153,16 @@ def _served(count: int, fault_index: int, rng: np.random.Generator, *, fault: bo
         reading, truth = rows[row]
         faulty = fault and index >= fault_index and site == FAULT_SITE
         inputs = model.inputs(reading, scaled=not faulty)
-        served.append(_serve(index, at_ms, site, inputs, model.score(inputs), truth))
+        served.append(_serve(index, at_ms, site, reading, inputs, model.score(inputs), truth))
     return served
 
 
-def _serve(index: int, at_ms: int, site: str, inputs: Features, score: float, truth: int) -> _Served:
+def _shown(inputs: Features) -> Features:
+    """Four decimals: more of them may differ between one machine's floating point and another's."""
+    return {name: round(value, 4) for name, value in inputs.items()}
+
+
+def _serve(index: int, at_ms: int, site: str, reading: Features, inputs: Features, score: float, truth: int) -> _Served:
     request_id = f"req-{index:06d}"
     prediction = int(score > 0.5)
     body = {
@@ -157,7 +175,8 @@ def _serve(index: int, at_ms: int, site: str, inputs: Features, score: float, tr
         "score": round(score, 4),
         "site": site,
         # The classifier's inputs, not the readings: only these show that a step before it was skipped.
-        "features": {name: round(value, 4) for name, value in inputs.items()},
+        "features": _shown(inputs),
+        "readings": reading,
     }
     return _Served(at_ms, request_id, prediction, truth, body)
 

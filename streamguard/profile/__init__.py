@@ -1,6 +1,6 @@
 """What data look like, in bounded memory: profiles of training data, to hold production against."""
 
 from streamguard.profile.building import build
-from streamguard.profile.document import Profile
+from streamguard.reference.document import Profile
 
 __all__ = ["Profile", "build"]

@@ -10,12 +10,12 @@ from streamguard.config import Config
 from streamguard.core.fields import Path
 from streamguard.core.records import Scalar
 from streamguard.errors import ConfigError
-from streamguard.profile.document import Profile
 from streamguard.profile.feature import Limits
 from streamguard.profile.population import Plan, Population
 from streamguard.profile.reading import Data, opened
 from streamguard.profile.remarks import remarks
 from streamguard.profile.writing import described, features, judged
+from streamguard.reference.document import Profile
 
 CATEGORIES = 256
 MIN_COUNT = 10

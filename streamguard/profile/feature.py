@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from streamguard.profile.exact import Floats
 from streamguard.profile.frequent import Frequent
-from streamguard.profile.hashing import Distinct, hashes_of_numbers, hashes_of_texts
 from streamguard.profile.numbers import Numbers
 from streamguard.profile.patterns import shapes
 from streamguard.profile.texts import Texts
+from streamguard.reference.exact import Floats
+from streamguard.reference.hashing import Distinct, hashes_of_numbers, hashes_of_texts
 
 EXACT_MAX = 1 << 53
 """Whole numbers from it on are taken as the nearest float64, which may be another."""

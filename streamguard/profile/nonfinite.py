@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from streamguard.core.fields import Path
-from streamguard.profile.exact import Floats
+from streamguard.reference.exact import Floats
 
 
 @dataclass(slots=True)

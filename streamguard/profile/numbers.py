@@ -5,8 +5,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from streamguard.profile.bins import Bounds, EqualBins, LogBins
-from streamguard.profile.exact import ExactSum, Floats
+from streamguard.reference.bins import Bounds, EqualBins, LogBins
+from streamguard.reference.exact import ExactSum, Floats
 
 SQUARED_MAX = 1e150
 """The square of a larger number is no float64: with one among them no deviation is known."""

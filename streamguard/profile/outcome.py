@@ -12,9 +12,9 @@ import orjson
 
 from streamguard.core.losses import Floats, Loss, Mask, losses
 from streamguard.core.records import Scalar
-from streamguard.profile.exact import ExactSum
 from streamguard.profile.feature import is_category
 from streamguard.profile.frequent import Frequent
+from streamguard.reference.exact import ExactSum
 
 SCORE_BINS = 20
 PAIRS_MAX = 256

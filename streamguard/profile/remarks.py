@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from streamguard.profile.parts import Feature
 from streamguard.profile.population import Population
+from streamguard.reference.parts import Feature
 
 
 def remarks(found: Population, features: Mapping[str, Feature]) -> list[str]:

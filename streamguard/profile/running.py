@@ -13,9 +13,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from streamguard.core.records import Scalar
 from streamguard.errors import ConfigError
 from streamguard.profile.building import Asked, Look, profiled
-from streamguard.profile.document import Profile
 from streamguard.profile.reading import opened
 from streamguard.profile.showing import show
+from streamguard.reference.document import Profile
 from streamguard.replay.terminal import visible
 
 Echo = Callable[[str], None]

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from streamguard.profile.document import Profile
-from streamguard.profile.parts import Feature, Outcome, Text
+from streamguard.reference.document import Profile
+from streamguard.reference.parts import Feature, Outcome, Text
 from streamguard.replay.terminal import visible
 
 Echo = Callable[[str], None]

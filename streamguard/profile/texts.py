@@ -1,40 +1,17 @@
 """What a text field looks like: its characters, its length, its words."""
 
-import sys
 from collections.abc import Iterator, Sequence
-from enum import IntFlag
-from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from streamguard.profile.bins import Ints
+from streamguard.core.features.traits import RATES, traits_of
 from streamguard.profile.numbers import Numbers
-from streamguard.profile.vocabulary import Words
+from streamguard.reference.bins import Ints
+from streamguard.reference.vocabulary import Words
 
 RATE_BINS = 32
-# Four bytes each, and a few masks of them.
+# Of more, the words are not held at once.
 _CHARS_MAX = 1 << 20
-
-
-class Kind(IntFlag):
-    """What a character is; it may be several."""
-
-    UPPER = 1
-    DIGIT = 2
-    PUNCTUATION = 4
-    NON_ASCII = 8
-    SPACE = 16
-
-
-RATES = {
-    "upper": Kind.UPPER,
-    "digits": Kind.DIGIT,
-    "punctuation": Kind.PUNCTUATION,
-    "non_ascii": Kind.NON_ASCII,
-    "whitespace_runs": Kind.SPACE,
-}
-"""By name in a profile. Of white space, that which follows other white space counts."""
 
 
 class Rate:
@@ -105,26 +82,18 @@ class Texts:
         self.words.merge(other.words)
 
     def _add(self, texts: Sequence[str]) -> None:
-        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        traits = traits_of(texts)
+        lengths = traits.lengths
         self.lengths.add(lengths.astype(np.float64))
         self.characters += int(lengths.sum())
-        filled = lengths[lengths > 0]
+        is_filled = lengths > 0
+        filled = lengths[is_filled]
         self.empty += len(lengths) - len(filled)
         if not len(filled):
             return
-        # Lone surrogates are characters like others, and of no kind but one.
-        codes = np.frombuffer("".join(texts).encode(_UTF_32, "surrogatepass"), np.uint32)
-        kinds = _kinds()[np.minimum(codes, sys.maxunicode)]
-        starts = np.cumsum(filled) - filled
-        for name, kind in RATES.items():
-            is_such = (kinds & kind) != 0
-            if kind is Kind.SPACE:
-                is_such = _following(is_such, starts)
-            self.rates[name].add(np.add.reduceat(is_such, starts, dtype=np.int64), filled)
+        for name, rate in self.rates.items():
+            rate.add(traits.counts[name][is_filled], filled)
         self.words.add(texts)
-
-
-_UTF_32 = f"utf-32-{sys.byteorder[0]}e"
 
 
 def _parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -137,30 +106,3 @@ def _parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         size += len(text)
     if first < len(texts):
         yield texts[first:]
-
-
-def _following(is_space: NDArray[np.bool_], starts: Ints) -> NDArray[np.bool_]:
-    """Where white space follows other white space of the same text."""
-    found = np.zeros_like(is_space)
-    found[1:] = is_space[1:] & is_space[:-1]
-    found[starts] = False
-    return found
-
-
-@cache
-def _kinds() -> NDArray[np.uint8]:
-    """By code point. Of those beyond the basic plane only that they are not ASCII is asked."""
-    found = np.full(sys.maxunicode + 1, Kind.NON_ASCII, np.uint8)
-    for code in range(0x10000):
-        each = chr(code)
-        kind = Kind.NON_ASCII if code > 0x7F else Kind(0)
-        if each.isupper():
-            kind |= Kind.UPPER
-        elif each.isdigit():
-            kind |= Kind.DIGIT
-        elif each.isspace():
-            kind |= Kind.SPACE
-        elif code <= 0x7F and each.isprintable() and not each.isalpha():
-            kind |= Kind.PUNCTUATION
-        found[code] = kind
-    return found

@@ -7,12 +7,13 @@ import orjson
 
 from streamguard.core.fields import Path
 from streamguard.core.losses import Loss
-from streamguard.profile import feature, numbers, outcome, parts, texts
-from streamguard.profile.bins import Ints
+from streamguard.profile import feature, numbers, outcome, texts
 from streamguard.profile.feature import Kinds
 from streamguard.profile.frequent import Frequent
 from streamguard.profile.outcome import SCORE_BINS
-from streamguard.profile.parts import counts_text
+from streamguard.reference import parts
+from streamguard.reference.bins import Ints
+from streamguard.reference.parts import counts_text
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 BOOLEANS = ("true", "false")

@@ -23,6 +23,7 @@ from streamguard.replay.result import Backtest, Compared
 from streamguard.replay.scoring import OF_SETTINGS, Alarm, Span, overlap, per_month, references, score
 from streamguard.replay.suggesting import Suggestion, suggest_budget, suggest_threshold
 from streamguard.replay.truth import Incident
+from streamguard.replay.uncompared import check_counted
 from streamguard.replay.watchers import Watchers
 from streamguard.worker.topology import derive
 
@@ -60,13 +61,14 @@ def backtest(config: Config, history: History, question: Question, look: Look = 
     targets = history.topology.target_count
     derived = [derive(each.config, history.topology.source_count, targets) for each in tried]
     settings = [each.monitor for each in derived]
+    check_counted(tried)
     # One of them may want what the configuration itself does not.
     with_scores = any(each.join.with_scores for each in derived)
     if history.mode is Mode.FAITHFUL and with_scores and not history.join.with_scores:
         raise ConfigError(
             "backtest: a setting's loss needs scores, and workers of this configuration wrote none: use mode ideal"
         )
-    ledger = Ledger(config.monitors, question.normal_ms)
+    ledger = Ledger(config.monitors, question.normal_ms, settings[0].references)
     joining, watching = shares_of(_processes(history, question), len(settings), len(history.pairs))
     watchers = Watchers(settings, targets, ledger, processes=watching)
     try:
@@ -88,7 +90,7 @@ def _judged(
     found: Replayed,
     ledger: Ledger,
 ) -> Backtest:
-    span = (ledger.first_ms or 0, ledger.last_ms or 0)
+    span = ledger.span or (0, 0)
     compared = [
         _compared(config, question, variant, found.watched.told.of(number), span, ledger)
         for number, variant in enumerate(tried)
@@ -190,7 +192,7 @@ def shares_of(processes: int, settings: int, partitions: int) -> tuple[int, int]
 
 def _budgets(config: Config, question: Question, tried: Sequence[Variant]) -> list[Variant]:
     """What to try so that a budget can be suggested."""
-    if question.normal_ms is None or not any(monitor.budgeted for monitor in config.monitors):
+    if question.normal_ms is None or not any(monitor.budgeted or monitor.data for monitor in config.monitors):
         return []
     known = {each.config.budget.false_alarms_per_month for each in tried if set(each.changes) <= {_BUDGET}}
     return [
@@ -206,18 +208,19 @@ def _budgets(config: Config, question: Question, tried: Sequence[Variant]) -> li
 
 def _suggestions(config: Config, question: Question, compared: Sequence[Compared], ledger: Ledger) -> list[Suggestion]:
     normal = question.normal_ms
-    if normal is None or ledger.first_ms is None or ledger.last_ms is None:
+    span = ledger.span
+    if normal is None or span is None:
         return []
-    span = (ledger.first_ms, ledger.last_ms)
     found = []
     for monitor in config.monitors:
         if monitor.threshold is not None:
             peaks = [peak for each in ledger.all(monitor.name) if (peak := each.peak) is not None]
             suggestion = suggest_threshold(peaks, overlap(normal, span) / _DAY_MS)
             found.append(replace(suggestion, sentence=f"monitor {monitor.name!r}: {suggestion.sentence}"))
-    if any(monitor.budgeted for monitor in config.monitors):
-        learnt_ms = span[0] + max(_learning_ms(each.baseline) for m in config.monitors for each in m.budgeted)
-        watched = (max(normal[0], learnt_ms), normal[1])
+    learning_ms = [_learning_ms(each.baseline) for monitor in config.monitors for each in monitor.budgeted]
+    learning_ms += [monitor.data.baseline_ms for monitor in config.monitors if monitor.data is not None]
+    if learning_ms:
+        watched = (max(normal[0], span[0] + max(learning_ms)), normal[1])
         found.append(suggest_budget(_alarms_by_budget(config, compared, normal), overlap(watched, span) / _DAY_MS))
     return found
 
@@ -228,15 +231,21 @@ def _learning_ms(baseline: int | str) -> int:
 
 
 def _alarms_by_budget(config: Config, compared: Sequence[Compared], normal: Span) -> dict[float, int]:
-    """What budgeted detectors raised in the period, by budget, where nothing else was changed."""
+    """What all that shares the budget raised in the period, by budget, where nothing else was changed."""
     found = {}
     for each in compared:
         if set(each.changes) <= {_BUDGET}:
             budget = float(each.changes.get(_BUDGET, config.budget.false_alarms_per_month))
             alerts = map(orjson.loads, each.lines)
-            alarms = (Alarm.of(alert) for alert in alerts if alert["check"]["type"] == "budgeted")
+            alarms = map(Alarm.of, filter(_is_of_budget, alerts))
             found[budget] = sum(alarm is not None and normal[0] <= alarm.time_ms < normal[1] for alarm in alarms)
     return found
+
+
+def _is_of_budget(alert: Mapping[str, Any]) -> bool:
+    """Of what predictions carry, while what is usual is still learnt, nothing is promised."""
+    check = alert["check"]["type"]
+    return bool(check == "budgeted" or (check == "data" and not alert["guarantee"].startswith("none")))
 
 
 def _agreement(history: History) -> str:

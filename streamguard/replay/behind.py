@@ -97,6 +97,20 @@ def parts_behind(
     return pairs, kept
 
 
+def written_at(history: History, wanted: Mapping[int, Sequence[int]]) -> dict[tuple[int, int], bytes]:
+    """Predictions as they were written, by partition and offset, of so many offsets of each; only those still there."""
+    mine = [pair for pair in history.pairs if wanted.get(pair.number)]
+    spans = [(min(wanted[pair.number]), max(wanted[pair.number]) + 1) for pair in mine]
+    sources = together([_narrowed(pair.predictions, *span) for pair, span in zip(mine, spans, strict=True)])
+    found = {}
+    for pair, source, span in zip(mine, sources, spans, strict=True):
+        for batch in Part(source, *span).batches():
+            offsets = np.asarray(batch.offsets)
+            for place in np.flatnonzero(np.isin(offsets, wanted[pair.number])).tolist():
+                found[pair.number, int(offsets[place])] = batch.values[place] or b""
+    return found
+
+
 def _of_labels(span: Range, before: int) -> tuple[int, int]:
     """Labels come later than what they belong to: those of the predictions before lie before these."""
     start, end = span

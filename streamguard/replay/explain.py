@@ -17,7 +17,7 @@ from streamguard.core.intake import horizons
 from streamguard.core.losses import is_bounded, losses
 from streamguard.core.outcomes import Outcomes, read_outcomes
 from streamguard.errors import ConfigError
-from streamguard.replay.behind import Kept, parts_behind
+from streamguard.replay.behind import Kept, parts_behind, written_at
 from streamguard.replay.history import History
 from streamguard.replay.joining import Joinings, Pair
 from streamguard.replay.leads import Lead, leads
@@ -54,6 +54,17 @@ class Seen:
     """The prediction, as far as it is text."""
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A prediction as it was written, that an alert of what predictions carry names."""
+
+    where: str
+    """Its partition and offset."""
+    told: str | None
+    """What it is an example of; None: the first since the onset."""
+    record: str
+
+
 @dataclass(slots=True)
 class Explanation:
     """What was found about an alert."""
@@ -69,6 +80,8 @@ class Explanation:
     wrong: list[Seen] = field(default_factory=list)
     """The largest losses since the onset; of mismatches the first."""
     leads: list[Lead] = field(default_factory=list)
+    carried: list[Carried] = field(default_factory=list)
+    """Of an alert of what predictions carry: there are no steps, outcomes and leads then."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -91,7 +104,8 @@ class _Rows:
 def explain(config: Config, history: History, alert: Mapping[str, Any]) -> Explanation:
     """Read what is behind an alert, and as much before it; `history` is of what raised it.
 
-    Raises `ConfigError` where the alert names no records, or its monitor is gone.
+    Of an alert of what predictions carry the predictions alone are shown that it names. Raises `ConfigError` where the
+    alert names no records, or its monitor is gone.
     """
     is_of_labels = alert["check"].get("of") == "unlabelled"
     onset_ms = parse_time_ms(alert["onset"] or alert["event_time"])
@@ -103,6 +117,13 @@ def explain(config: Config, history: History, alert: Mapping[str, Any]) -> Expla
         raise ConfigError(
             f"an alert of kind {alert['kind']} has no records behind it: {'; '.join(alert['look_first'])}"
         )
+    if "features" in alert:
+        found.carried = _carried(history, alert)
+        found.notes.append(
+            "an alert of what predictions carry needs no label, so no outcomes are shown; how each feature went over"
+            " time is in the report of a backtest"
+        )
+        return found
     pairs, kept = parts_behind(history, alert["source"], found.notes, with_unlabelled=is_of_labels)
     rows = _joined(history, pairs, monitor, found)
     if rows is None:
@@ -115,6 +136,23 @@ def explain(config: Config, history: History, alert: Mapping[str, Any]) -> Expla
     if alert["status"] != Status.RESOLVED and alert["direction"] != Direction.BETTER:
         found.leads = leads(config, _records(rows, kept))
     return found
+
+
+def _carried(history: History, alert: Mapping[str, Any]) -> list[Carried]:
+    """The examples of what has moved, and the first predictions of each partition since the onset."""
+    examples = [(each["told"], each["example"]) for each in alert["features"]["moved"] if "example" in each]
+    places = [(told, (each["partition"], each["offset"])) for told, each in examples]
+    for number, (first, end) in alert["source"].get(history.topics[0], {}).items():
+        places += ((None, (int(number), offset)) for offset in range(first, min(end, first + _AROUND)))
+    wanted: dict[int, list[int]] = {}
+    for _, (number, offset) in places:
+        wanted.setdefault(number, []).append(offset)
+    values = written_at(history, wanted)
+    return [
+        Carried(f"predictions-{place[0]}@{place[1]}", told, values[place].decode(errors="replace"))
+        for told, place in places
+        if place in values
+    ]
 
 
 def _joined(history: History, pairs: Sequence[Pair], monitor: Monitor, found: Explanation) -> _Rows | None:

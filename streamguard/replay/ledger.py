@@ -5,12 +5,15 @@ at most, and more than half as many as soon as there is that much history.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
 from streamguard.config import Monitor
+from streamguard.core.features.reference import Reference
 from streamguard.core.intake import Group, StreamKey
 from streamguard.core.outcomes import Outcomes
+from streamguard.replay.carried import Carried
 from streamguard.replay.series import BINS_MAX, Bins, Pieces, Series, Tally
 
 SEGMENTS_MAX = 100
@@ -24,8 +27,15 @@ _SMALL = 0.1
 class Ledger:
     """All segments of some monitors, as far as the monitors watch them."""
 
-    def __init__(self, monitors: tuple[Monitor, ...], normal_ms: Pieces | None = None) -> None:
+    def __init__(
+        self,
+        monitors: tuple[Monitor, ...],
+        normal_ms: Pieces | None = None,
+        references: Mapping[str, Reference] | None = None,
+    ) -> None:
         self.monitors = {monitor.name: monitor for monitor in monitors}
+        self.carried = Carried(monitors, references or {})
+        """What predictions carried, with a label or without."""
         self._normal_ms = normal_ms
         self._bins = Bins()
         self._tallies: dict[StreamKey, Tally] = {}
@@ -60,6 +70,13 @@ class Ledger:
             for each in self._tallies.values():
                 each.shift(places)
             bins.first -= places
+
+    @property
+    def span(self) -> Pieces | None:
+        """From the first event time to the last, in epoch ms: of outcomes, and else of predictions."""
+        if self.first_ms is None or self.last_ms is None:
+            return self.carried.span
+        return self.first_ms, self.last_ms
 
     def all(self, monitor: str) -> list[Tally]:
         """Every segment that a monitor watches."""

@@ -1,6 +1,6 @@
 """Alerts as a table and a segment as a picture, for who works in a notebook."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,8 +41,18 @@ def frame(alerts: Iterable[tuple[str, Mapping[str, Any]]]) -> pl.DataFrame:
     return found.with_columns(pl.col("event_time", "onset").cast(_TIME))
 
 
-def draw(series: Series, end: int, title: str, limit: float | None, alarms_ms: Iterable[int]) -> "Axes":
-    """A segment's mean loss in its bins before `end`, with the band of each, a limit, and when there were alarms."""
+def draw(
+    series: Series,
+    end: int,
+    title: str,
+    limit: float | None,
+    alarms_ms: Iterable[int],
+    expected: tuple[np.ndarray[Any, Any], Sequence[float | None]] | None = None,
+) -> "Axes":
+    """A segment's mean loss in its bins before `end`, with the band of each, a limit, and when there were alarms.
+
+    `expected`: times in epoch ms, and the rate that scores let expect.
+    """
     columns = series.document(end)
     rates, low, high = (np.array(columns[name], np.float64) for name in ("rate", "low", "high"))
     starts = columns["start_ms"] + columns["width_ms"] * (np.arange(end) + 0.5)
@@ -51,6 +61,9 @@ def draw(series: Series, end: int, title: str, limit: float | None, alarms_ms: I
     figure, axes = plt.subplots(figsize=(10, 4), layout="constrained")
     axes.fill_between(times, low[is_known], high[is_known], alpha=0.2, label="95% band")
     axes.plot(times, rates[is_known], linewidth=1, label="mean loss")
+    if expected is not None and any(each is not None for each in expected[1]):
+        rates = np.array(expected[1], np.float64)
+        axes.plot(_dates(expected[0]), rates, color="0.4", linestyle=":", label="expected from scores")
     if limit is not None:
         axes.axhline(limit, color="0.4", linestyle="--", label="threshold")
     for number, time in enumerate(_dates(np.array(list(alarms_ms), np.float64))):

@@ -14,6 +14,9 @@ const state = {
   everywhere: false,
   limit: 100,
   opened: new Set(),
+  carried: null, // the place of the segment whose features are shown; null: the chosen one's
+  features: FEATURES,
+  unfolded: new Set(), // features of which all is shown
 };
 
 /* ---------- Words ---------- */
@@ -324,7 +327,8 @@ function episodesOf(shown) {
 
 function headline() {
   if (!chosen.setting) return "Nothing was replayed.";
-  if (report.outcomes.released === 0) return "No outcome, so nothing could be judged.";
+  const isCompared = report.monitors.some(({ carried }) => carried?.predictions > 0);
+  if (report.outcomes.released === 0 && !isCompared) return "No outcome, so nothing could be judged.";
   const ms = everything ? everything[1] - everything[0] : 0;
   const first = alertsOfSetting().find(isAlarm);
   const alarms = counted(chosen.setting.raised, "alarm").replace("no", "No");
@@ -484,7 +488,8 @@ function segmentsShown(columns) {
 function drawSegments(columns, shown) {
   const rows = shown.map((each) => {
     const isChosen = each.place === state.segment;
-    const choice = { key: `segment ${each.place}`, isChosen, choose: () => choose({ segment: each.place }) };
+    const select = () => choose({ segment: each.place, carried: null });
+    const choice = { key: `segment ${each.place}`, isChosen, choose: select };
     return row(columns, each, choice);
   });
   const all = chosen.monitor?.segments.length ?? 0;
@@ -666,11 +671,12 @@ function axisOf({ inner }, [low, high], height, format) {
 }
 
 /* From where to where the rates reach. Bins of few outcomes may lie beyond, or they alone would be seen. */
-function reach({ series, bins }, limits) {
+function reach({ series, bins }, limits, expected) {
   const counts = bins.map((bin) => series.labelled[bin]).sort((one, other) => one - other);
   const enough = counts[Math.floor(counts.length / 2)] / 10;
   const solid = bins.filter((bin) => isKnown(series.rate[bin]) && series.labelled[bin] >= enough);
-  const rates = [...solid.map((bin) => series.rate[bin]), ...bins.map((bin) => series.window[bin])].filter(isKnown);
+  const drawn = [...solid.map((bin) => series.rate[bin]), ...bins.map((bin) => series.window[bin])];
+  const rates = [...drawn, ...(expected ? expected.bins.map((bin) => expected.values[bin]) : [])].filter(isKnown);
   let high = Math.max(0, ...rates);
   const lines = [limits?.max, limits?.resolve].filter((limit) => isKnown(limit) && (high === 0 || limit <= 4 * high));
   high = Math.max(high, ...lines);
@@ -705,7 +711,8 @@ function ratePanel(scene) {
   const height = scene.width < 600 ? 200 : 260;
   const { series, bins, x } = scene;
   const limits = threshold();
-  const bounds = reach(scene, limits);
+  const expected = expectedOf(scene);
+  const bounds = reach(scene, limits, expected);
   const { y, axis } = axisOf(scene, bounds, height, chosen.monitor.is_rate ? percent : compact);
   const beyond = bins.filter((bin) => series.rate[bin] > bounds[1]);
   const middle = (bin) => x(startOf(series, bin + 0.5));
@@ -715,6 +722,7 @@ function ratePanel(scene) {
     alarms.map(({ at }) => svg("path", { class: "alarm-line", d: `M${px(x(at))} 0V${height}` })),
     line(scene, series.rate, y, "rate"),
     hasOwnWindow() ? null : line(scene, series.window, y, "window"),
+    expected && line(expected, expected.values, y, "expected"),
     limitLines(scene, limits, y, bounds),
     svg("path", { class: "beyond", d: beyond.map((bin) => `M${px(middle(bin))} 0l3 5h-6Z`).join("") }),
   ];
@@ -917,6 +925,7 @@ function legend() {
     [`each ${duration(chosen.segment.series.width_ms / SECOND)}`, stroke("rate")],
     ["its interval", block("band")],
     !hasOwnWindow() && chosen.segment.series.window.some(isKnown) && ["moving window", stroke("window")],
+    expectedOf(sceneOf()) && ["expected from scores", stroke("expected")],
     threshold() && ["threshold", stroke("limit")],
     spans.some(({ isNormal }) => isNormal) && ["normal", block("normal")],
     spans.some(({ isNormal }) => !isNormal) && ["known incident", block("truth")],
@@ -1095,6 +1104,8 @@ const FINDINGS = {
   no_data: "There were no more outcomes",
   type_disagreement: "Predictions and labels cannot be compared",
   segments_full: "There are more segments than may be watched",
+  data_drift: "Predictions do not carry what training did",
+  preprocessing: "Predictions are not prepared as training was",
 };
 
 function monitorOf(alert) {
@@ -1108,6 +1119,7 @@ function levelOf(value, alert) {
 
 function change(alert) {
   if (alert.status === "resolved") return `after ${duration(alert.duration_s)}`;
+  if (isOfData(alert)) return movedInShort(alert);
   return [alert.before, alert.after].filter(isKnown).map(({ rate }) => levelOf(rate, alert)).join(" → ");
 }
 
@@ -1124,15 +1136,16 @@ function spoken(known, alert) {
 
 function movementWords(alert) {
   const { before, after, kind, direction } = alert;
-  if (!QUANTITIES[kind]) return FINDINGS[kind] ?? kind;
+  const since = isKnown(alert.onset) ? `, since about ${moment(alert.onset)}` : "";
+  if (!QUANTITIES[kind]) return `${FINDINGS[kind] ?? kind}${isOfData(alert) ? since : ""}`;
   const verb = { worse: "rose", better: "fell" }[direction] ?? "changed";
   const levels = [before && `from ${spoken(before, alert)}`, after && `to ${spoken(after, alert)}`].filter(Boolean);
-  const since = isKnown(alert.onset) ? `, since about ${moment(alert.onset)}` : "";
   return `${QUANTITIES[kind]} ${[verb, ...levels].join(" ")}${since}`;
 }
 
 function resolvedWords(alert) {
-  const how = alert.resolution === "accepted" ? "the new level is taken for usual" : "it recovered";
+  const usual = isOfData(alert) ? "what has moved is taken for usual" : "the new level is taken for usual";
+  const how = alert.resolution === "accepted" ? usual : "it recovered";
   const now = alert.after ? `, and is at ${spoken(alert.after, alert)}` : "";
   return `Over after ${duration(alert.duration_s)}: ${how}${now}`;
 }
@@ -1195,7 +1208,8 @@ function lookFirst({ look_first: texts }) {
 
 function detail(alert) {
   return h("div", { class: "detail" },
-    h("p", {}, said(words(alert))), lookFirst(alert), command(alert), showInChart(alert),
+    h("p", {}, said(words(alert))), isOfData(alert) ? carriedDetail(alert) : lookFirst(alert), estimated(alert),
+    relatedTo(alert), command(alert), showInChart(alert),
     h("dl", { class: "fields" }, fields(alert)));
 }
 
@@ -1263,7 +1277,7 @@ function choose(changes) {
 
 function chooseMonitor(place) {
   byId("find").value = "";
-  Object.assign(state, { monitor: place, find: "", cursor: null });
+  Object.assign(state, { monitor: place, find: "", cursor: null, carried: null });
   choose({ segment: mostMoved() });
 }
 
@@ -1295,6 +1309,7 @@ function draw() {
   drawControls(columns, shown);
   drawChart();
   drawAlerts();
+  drawCarried();
   drawSettings();
   drawSegments(columns, shown);
   drawClasses();
@@ -1306,8 +1321,9 @@ function chosenPlace(event) {
 
 function listen() {
   byId("monitor").addEventListener("change", (event) => chooseMonitor(chosenPlace(event)));
-  byId("segment").addEventListener("change", (event) => choose({ segment: chosenPlace(event) }));
+  byId("segment").addEventListener("change", (event) => choose({ segment: chosenPlace(event), carried: null }));
   byId("setting").addEventListener("change", (event) => choose({ setting: chosenPlace(event) }));
+  byId("carried-segment").addEventListener("change", (event) => choose({ carried: chosenPlace(event) }));
   byId("find").addEventListener("input", (event) => choose({ find: event.target.value }));
   byId("order").addEventListener("change", ({ target }) =>
     choose({ segmentOrder: { key: target.value, isUp: target.value === "name" } }));

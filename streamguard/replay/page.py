@@ -17,7 +17,7 @@ def render(report: dict[str, Any]) -> str:
     parts = {
         "style": _text("page.css"),
         "report": _data(report),
-        "script": _text("page.js"),
+        "script": f"{_text('carried.js')}\n{_text('page.js')}",
     }
     # In one pass: what a report says is never taken for a slot.
     return _SLOT.sub(lambda slot: parts[slot[1]], _text("page.html"))

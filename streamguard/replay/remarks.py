@@ -14,6 +14,7 @@ from streamguard.replay.joining import Seen
 from streamguard.replay.ledger import Ledger
 from streamguard.replay.scoring import OF_SETTINGS, Span, outside, overlap
 from streamguard.replay.truth import Incident, strangers
+from streamguard.replay.uncompared import uncompared
 
 _FEW = 0.01
 _MANY = 0.05
@@ -39,6 +40,7 @@ def remarks(config: Config, history: History, found: Replayed, ledger: Ledger) -
     notes += _outcomes(config, history, found)
     notes += _of_settings(found)
     notes += _crowded(ledger)
+    notes += uncompared(found, ledger)
     if found.watched.released == 0 and not found.is_stopped:
         notes.append(_nothing(history, found))
     if found.watched.late:

@@ -92,7 +92,7 @@ class Backtest:
 
     def document(self) -> dict[str, Any]:
         """The report for programs, `report.json`: plain JSON, of version 1."""
-        monitors = [_monitor(each, self.ledger) for each in self.config.monitors]
+        monitors = [_monitor(each, self.ledger, self._onsets(each)) for each in self.config.monitors]
         # None crowds the others out.
         share = _ALERTS_MAX // len(self.settings)
         alerts = [
@@ -123,9 +123,20 @@ class Backtest:
             "config": self.config.model_copy(update={"handlers": ()}).as_yaml(),
         }
 
+    def _onsets(self, monitor: Monitor) -> list[tuple[dict[str, str | None], int]]:
+        """By segment: since when the configuration itself says that predictions are not as in training."""
+        if monitor.data is None:
+            return []
+        raised = (each for each in map(orjson.loads, self.settings[0].lines) if each["status"] == Status.RAISED)
+        return [
+            (each["segment"], parse_time_ms(each["onset"]))
+            for each in raised
+            if each["monitor"] == monitor.name and "features" in each
+        ]
+
     def _is_scored(self, incident: Incident) -> bool:
-        span = self.ledger.first_ms, self.ledger.last_ms
-        return span[0] is not None and span[1] is not None and not outside([incident], (span[0], span[1]))
+        span = self.ledger.span
+        return span is not None and not outside([incident], span)
 
     def write(self, directory: str | Path) -> Path:
         """Write `report.html`, `report.json`, and `alerts.jsonl` of the configuration itself; returns the page."""
@@ -169,7 +180,9 @@ class Backtest:
             parse_time_ms(alert["event_time"]) for alert in raised if (alert["monitor"], alert["segment"]) == mine
         ]
         limit = None if chosen.threshold is None else chosen.threshold.max_mismatch_percent / 100
-        return draw(series, self.ledger.end, f"{chosen.name} {series.name}".strip(), limit, alarms)
+        course = self.ledger.carried.of(chosen.name) if chosen.loss == "mismatch" else None
+        expected = None if course is None else course.expected(series.segment)
+        return draw(series, self.ledger.end, f"{chosen.name} {series.name}".strip(), limit, alarms, expected)
 
     def _chosen(self, monitor: str | None, segment: Mapping[str, str | None] | None) -> tuple[Monitor, Series]:
         monitors = {each.name: each for each in self.config.monitors}
@@ -188,8 +201,8 @@ class Backtest:
         return f'<iframe srcdoc="{page}" style="width:100%;height:44rem;border:0"></iframe>'
 
 
-def _monitor(monitor: Monitor, ledger: Ledger) -> dict[str, Any]:
-    drawn = ledger.drawn(monitor.name)
+def _monitor(monitor: Monitor, ledger: Ledger, onsets: Sequence[tuple[dict[str, str | None], int]]) -> dict[str, Any]:
+    drawn, course = ledger.drawn(monitor.name), ledger.carried.of(monitor.name)
     return {
         "name": monitor.name,
         "loss": monitor.loss,
@@ -197,6 +210,7 @@ def _monitor(monitor: Monitor, ledger: Ledger) -> dict[str, Any]:
         "checks": monitor.checks,
         "left_out": len(ledger.all(monitor.name)) - len(drawn),
         "segments": [_segment(series, ledger.end) for series in drawn],
+        "carried": None if course is None else course.document(onsets),
     }
 
 

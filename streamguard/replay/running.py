@@ -17,7 +17,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from streamguard.config import Config, Mode
-from streamguard.core.alerts import rfc3339
+from streamguard.core.alerts import Status, rfc3339
 from streamguard.core.fields import Unreadable, parse_time_ms
 from streamguard.core.waiting import NEVER
 from streamguard.errors import ConfigError
@@ -34,6 +34,7 @@ from streamguard.worker.telemetry import configure_logging
 
 _LINE_S = 10.0
 _ALERTS_SHOWN = 20
+_MOVED_SHOWN = 3
 _INTERRUPTED = 130
 
 Echo = Callable[[str], None]
@@ -210,7 +211,9 @@ def _sentence(alert: dict[str, Any]) -> str:
     segment = ", ".join(f"{name}={value}" for name, value in alert["segment"].items())
     where = f"{alert['monitor']} ({segment})" if segment else alert["monitor"]
     what = f"{alert['event_time']} {alert['status']:8} {alert['kind']} of {where} by {alert['check']['type']}"
-    return f"{what}{f': {levels}' if levels else ''}  {alert['id']}"
+    moved = [each["told"] for each in alert.get("features", {}).get("moved", ()) if alert["status"] != Status.RESOLVED]
+    told = levels or "; ".join(moved[:_MOVED_SHOWN]) + ("; ..." if len(moved) > _MOVED_SHOWN else "")
+    return f"{what}{f': {told}' if told else ''}  {alert['id']}"
 
 
 def _table(found: Backtest) -> str:

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from streamguard.core.join import JoinSettings
 from streamguard.core.waiting import NEVER
+from streamguard.processes import Child
 from streamguard.replay.joining import Joinings, Pair, Seen, Step
-from streamguard.replay.processes import Child
 from streamguard.replay.topics import together
 
 

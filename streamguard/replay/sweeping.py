@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamguard.core.alerts import Alert
+from streamguard.core.features.watching import InputWatching
 from streamguard.core.intake import Intake, MonitorSettings
 from streamguard.core.merge import Merge
 from streamguard.core.records import Batch
@@ -30,7 +31,8 @@ class Told:
 class Sweep:
     """Takes records of the outcomes topic, as a monitor task does.
 
-    The settings may differ in checks and budgets; what is matched, how it is split, and cohorts, they share.
+    The settings may differ in checks and budgets; what is matched, how it is split, what predictions are held
+    against, and cohorts, they share.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Sweep:
         self._topics = first.predictions_topic, first.labels_topic
         self._intake = Intake(first)
         self._watchings = [Watching(each) for each in settings]
+        self._inputs = [InputWatching(each) for each in settings]
         self._trail = Trail()
         self._ledger = ledger
         self.seen: Counter[str] = Counter()
@@ -53,6 +56,11 @@ class Sweep:
         return self._intake.merge
 
     @property
+    def uncounted(self) -> dict[str, int]:
+        """Predictions whose counts came too late, and those of counts that were made with another reference."""
+        return self._intake.gathering.counts
+
+    @property
     def counts(self) -> dict[str, int]:
         """Outcomes, and what became of them."""
         return self._intake.counts
@@ -62,13 +70,22 @@ class Sweep:
         for output in self._intake.take(batch):
             if self.first_rejected is None:
                 self.first_rejected = ": ".join(reason(output))
-        told: list[Told] = []
+        windows = list(self._intake.gathering.release())
+        if self._ledger is not None:
+            self._ledger.carried.add(windows)
+        told = [
+            _told(number, alert, self._partition)
+            for number, inputs in enumerate(self._inputs)
+            for alert in inputs.watch(each for each in windows if each.key[0] in inputs.monitors)
+        ]
         for rows, groups in self._intake.release():
             found = [
                 (place, number, alert)
                 for number, watching in enumerate(self._watchings)
                 for place, alert in watching.watch(rows, groups)
             ]
+            for _, number, alert in found:
+                self._inputs[number].relate(alert)
             found.sort(key=lambda each: each[0])
             self._trail.trace(rows, [(place, alert) for place, _, alert in found], self._topics)
             told += [_told(number, alert, self._partition) for _, number, alert in found]

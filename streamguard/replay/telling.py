@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from streamguard.core.alerts import rfc3339
+from streamguard.core.alerts import Status, rfc3339
 from streamguard.replay.explain import Explanation, Seen
 from streamguard.replay.leads import Lead
 from streamguard.replay.terminal import visible
@@ -20,10 +20,16 @@ def _lines(found: Explanation) -> Iterator[str]:
     segment = ", ".join(f"{name}={value}" for name, value in alert["segment"].items())
     yield f"{alert['status']} {alert['kind']} of monitor {alert['monitor']}{f' ({segment})' if segment else ''}"
     yield f"at {alert['event_time']}, onset about {alert['onset'] or 'unknown'}, by {alert['check']['type']}"
+    moved = alert.get("features", {}).get("moved", ())
     yield from (f"look first: {each}" for each in alert["look_first"])
+    if alert["status"] == Status.RESOLVED:
+        yield from (f"now: {each['told']}" for each in moved)
+    if estimate := alert.get("estimate"):
+        yield f"scores let expect {estimate['rate']:.2%} errors meanwhile, of {estimate['count']:,} predictions"
     if alert["guarantee"]:
         yield f"guarantee: {alert['guarantee']}"
     yield from (f"note: {each}" for each in found.notes)
+    yield from _carried(found)
     yield from _steps(found)
     wrong = "without a label" if found.is_of_labels else "wrong"
     if found.leads:
@@ -36,6 +42,17 @@ def _lines(found: Explanation) -> Iterator[str]:
             yield title
             for each in seen:
                 yield from _seen(each)
+
+
+def _carried(found: Explanation) -> Iterator[str]:
+    for title, is_example in (("examples:", True), ("the first predictions since the onset:", False)):
+        shown = [each for each in found.carried if (each.told is not None) is is_example]
+        if shown:
+            yield ""
+            yield title
+        for each in shown:
+            yield f"  {each.where}{'' if each.told is None else f': {each.told}'}"
+            yield f"    {each.record[:_RECORD_CHARS]}"
 
 
 def _lead(lead: Lead) -> str:

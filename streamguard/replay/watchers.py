@@ -11,8 +11,8 @@ import numpy as np
 
 from streamguard.core.intake import MonitorSettings
 from streamguard.core.records import Batch, TopicPartition
+from streamguard.processes import Child
 from streamguard.replay.ledger import Ledger
-from streamguard.replay.processes import Child
 from streamguard.replay.spool import Spool
 from streamguard.replay.sweeping import Sweep, Told
 
@@ -38,6 +38,8 @@ class Watched:
     """Outcomes that came after their time was released, and were not checked."""
     held: int = 0
     """Outcomes that were never released: some source had not come as far."""
+    uncounted: Counter[str] = field(default_factory=Counter)
+    """Predictions that were held against nothing: `late`, or `foreign`, which are of another reference."""
 
 
 class Watchers:
@@ -112,6 +114,7 @@ class Watchers:
             seen=sum((sweep.seen for sweep in sweeps), Counter()),
             late=sum(sweep.merge.late_count for sweep in sweeps),
             held=self.held,
+            uncounted=sum((Counter(sweep.uncounted) for sweep in sweeps), Counter()),
         )
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from zlib import crc32
 
 from streamguard.config import Config, EmbeddedLog, Field, Monitor
 from streamguard.core.codec import Mapping, Watch
+from streamguard.core.features.reference import Reference
 from streamguard.core.fields import Path, canonical
 from streamguard.core.intake import MonitorSettings
 from streamguard.core.join import JoinSettings
@@ -12,6 +13,9 @@ from streamguard.core.losses import Loss
 from streamguard.core.records import Stream
 from streamguard.errors import LogError
 from streamguard.logs.interface import Log, TopicInfo
+from streamguard.preparing.opening import built
+from streamguard.reference.comparing import Wanted, reference_of
+from streamguard.reference.document import Profile
 
 _SCORED = (Loss.LOG_LOSS, Loss.BRIER)
 # A broker limits what a producer compressed; what came of it may be larger, and must fit uncompressed.
@@ -149,6 +153,7 @@ def derive(config: Config, source_count: int, target_count: int) -> Topology:
     """The tasks' settings for so many input and outcomes partitions."""
     names = [monitor.name for monitor in config.monitors]
     predictions, labels, join = config.predictions.fields, config.labels.fields, config.join
+    by_name = references(config)
     settings = JoinSettings(
         before_ms=join.before_ms,
         after_ms=join.after_ms,
@@ -183,6 +188,7 @@ def derive(config: Config, source_count: int, target_count: int) -> Topology:
         monitor_names=names,
         memory_records=join.store.memory_records,
         with_scores=any(monitor.loss in _SCORED for monitor in config.monitors),
+        references={number: by_name[name] for number, name in enumerate(names) if name in by_name},
     )
     monitoring = MonitorSettings(
         monitors=config.monitors,
@@ -194,8 +200,36 @@ def derive(config: Config, source_count: int, target_count: int) -> Topology:
         reach_ms=(join.before_ms + join.after_ms, join.after_ms),
         alert_source=f"streamguard/{config.log.group}",
         has_structured_alerts=config.alerts.mode == "structured",
+        references=by_name,
     )
     return Topology(config, source_count, target_count, settings, monitoring)
+
+
+def references(config: Config) -> dict[str, Reference]:
+    """By name of the monitor: what its predictions are held against. Raises `ConfigError`."""
+    fields = config.predictions.fields
+    found = {}
+    for index, monitor in enumerate(config.monitors):
+        data = monitor.data
+        if data is None:
+            continue
+        wanted = Wanted(
+            where=f"monitors.{index}.data",
+            profile=None if data.profile is None else Profile.load(data.profile),
+            features=tuple(data.features.split(".")) if data.features else (),
+            paths={name: tuple(path.split(".")) for name, path in data.fields.items()},
+            leave_out=data.leave_out,
+            steps={name: [built(step) for step in steps] for name, steps in data.steps.items()},
+            raws={name: tuple(path.split(".")) for name, path in data.raw.items()},
+            prediction=fields.value.parts,
+            score=_parts(fields.score),
+            window_ms=data.window_ms,
+            positive=monitor.positive,
+            model=canonical(monitor.match.get("model")),
+            version=canonical(monitor.match.get("version")),
+        )
+        found[monitor.name] = reference_of(wanted)
+    return found
 
 
 def _parts(field: Field | None) -> Path | None:

@@ -10,12 +10,14 @@ from streamguard.core.fields import parse_time_ms
 from streamguard.core.records import Stream
 from streamguard.handlers.alert import read_alert
 from streamguard.handlers.retraining import Retrainings
+from tests.contract import carried
 from tests.contract.schemas import CONTRACT
 from tests.core.helpers import documents
 from tests.core.test_monitor_budget import BUDGETED, drawn, outcomes, settings, stepped
 from tests.replay.golden import HISTORIES
 
 EXAMPLES = CONTRACT / "examples"
+CARRIED = {"data_drift", "preprocessing"}
 
 
 def golden() -> Iterator[dict[str, Any]]:
@@ -65,7 +67,7 @@ def names(alert: dict[str, Any]) -> Iterator[str]:
 def found() -> dict[str, bytes]:
     """The first alert of each name, as it is written to a file."""
     first: dict[str, dict[str, Any]] = {}
-    alerts = [*golden(), *watched()]
+    alerts = [*golden(), *watched(), *(each for each in carried.alerts() if each["kind"] in CARRIED)]
     drift = next(each for each in alerts if each["kind"] == "mismatch_drift" and each["status"] == "raised")
     for alert in (*alerts, *retrained(drift)):
         for name in names(alert):

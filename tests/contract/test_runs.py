@@ -13,7 +13,8 @@ from streamguard.core.alerts import alert_data
 from streamguard.core.merge import SequenceGapError
 from streamguard.core.monitor import MonitorTask
 from streamguard.core.records import Output, Stream
-from tests.contract import runs
+from tests.contract import carried, runs
+from tests.contract.examples import CARRIED
 from tests.contract.schemas import wrong, wrong_alert
 from tests.contract.test_schemas import ALL
 from tests.core.helpers import batch, documents, headers_of
@@ -75,7 +76,9 @@ def test_a_story_has_every_kind_of_alert() -> None:
     outputs = runs.run(runs.STORY, 1, SETTINGS)
     alerts = documents(outputs, Stream.ALERTS)
     assert mistakes(outputs) == []
-    assert {(each["kind"], each["status"]) for each in alerts} == ALL - {("retraining", "updated")}
+    assert {(each["kind"], each["status"]) for each in alerts} == {
+        each for each in ALL if each[0] not in {"retraining", *CARRIED}
+    }
     assert {each["resolution"] for each in alerts} == {None, "recovered", "accepted"}
     assert {each["direction"] for each in alerts} == {"worse", "better", "unknown"}
     raised = {each["check"]["type"] for each in alerts}
@@ -85,6 +88,16 @@ def test_a_story_has_every_kind_of_alert() -> None:
     for name in ("classes", "segments", "examples", "look_first", "labels", "source", "segment"):
         assert {not each[name] for each in alerts} == {True, False}, name
     assert any(each["absorbed"] for each in alerts)
+
+
+def test_what_predictions_carry_follows_the_contract() -> None:
+    """With what is expected of scores, and with a mismatch that names the episode."""
+    alerts = carried.alerts()
+    assert [line for each in alerts for line in wrong_alert(each)] == []
+    found = {(each["kind"], each["status"]) for each in alerts}
+    assert found >= {(kind, status) for kind in CARRIED for status in ("raised", "updated", "resolved")}
+    assert any("related" in each for each in alerts if each["kind"] == "mismatch_drift")
+    assert any("estimate" in each for each in alerts)
 
 
 def test_modes_differ_in_nothing_but_where_things_stand() -> None:

@@ -18,11 +18,13 @@ from tests.contract.schemas import SCHEMAS, VALIDATORS, document, wrong, wrong_a
 PAGE = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text(encoding="utf-8")
 FILES = {path.stem: orjson.loads(path.read_bytes()) for path in sorted(examples.EXAMPLES.glob("*.json"))}
 SCHEMA = document("alert-1.schema.json")
+ADDED = ("features", "estimate", "related", "retraining")
 DRIFTS = ("mismatch_drift", "loss_drift")
 STATES = {
     **dict.fromkeys((*DRIFTS, "label_starvation"), ("raised", "updated", "resolved")),
     **dict.fromkeys(("no_data", "type_disagreement"), ("raised", "resolved")),
     "segments_full": ("raised",),
+    **dict.fromkeys(("data_drift", "preprocessing"), ("raised", "updated", "resolved")),
     "retraining": ("updated",),
 }
 """What can become of each kind."""
@@ -95,16 +97,18 @@ def test_fields_are_those_of_the_page_and_in_its_order() -> None:
     (table,) = re.findall(r"^\| field \| meaning \|\n(.*?)\n\n", PAGE, flags=re.MULTILINE | re.DOTALL)
     named = [name for line in table.splitlines() for name in re.findall(r"`(\w+)`", line.split(" | ")[0])]
     assert named == list(SCHEMA["properties"])
-    assert named == [*SCHEMA["required"], "retraining"]
+    assert named == [*SCHEMA["required"], *ADDED]
     for alert in FILES.values():
-        assert list(alert) == (named if alert["kind"] == "retraining" else named[:-1])
+        assert list(alert) == [name for name in named if name in SCHEMA["required"] or name in alert]
+        assert ("retraining" in alert) == (alert["kind"] == "retraining")
+        assert ("features" in alert) == (alert["kind"] in {"data_drift", "preprocessing"})
 
 
 def test_checks_are_those_that_can_be_configured() -> None:
     """Each with its settings: those that are always told are required."""
     models: dict[str, type[BaseModel]] = {"threshold": ThresholdSettings, "budgeted": BudgetedSettings}
     models |= {kind: settings_of(kind) for kind in TYPES}
-    ours = {"no_data", "types", "segments", "retrain"}
+    ours = {"no_data", "types", "segments", "data", "retrain"}
     assert {name.removeprefix("check_") for name in SCHEMA["$defs"] if name.startswith("check_")} == {*models, *ours}
     for name, model in models.items():
         fields = {field: each for field, each in model.model_fields.items() if field != "rebaseline_at"}
@@ -140,7 +144,8 @@ def changed(alert: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[st
     return result
 
 
-OPTIONAL = {"limit", "resolve_below_percent", "min_samples", "accept_after", "loss_max", "of"}
+OPTIONAL = {"limit", "resolve_below_percent", "min_samples", "accept_after", "loss_max", "of", "estimate", "related"}
+OPTIONAL |= {"example", "distances", "psi", "js", "chi2_p", "ks", "wasserstein"}
 
 
 @pytest.mark.parametrize("name", FILES)

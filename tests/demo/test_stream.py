@@ -99,6 +99,7 @@ def test_predictions_follow_the_contract(told: Story) -> None:
         "score": float,
         "site": str,
         "features": dict,
+        "readings": dict,
     }
     for one in bodies(told, "predictions"):
         assert {name: type(value) for name, value in one.items()} == types

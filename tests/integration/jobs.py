@@ -52,6 +52,8 @@ MONITORS: list[dict[str, Any]] = [
         ],
         "unlabelled": {"baseline": 3000, "season": "none"},
         "no_data_after": "1h",
+        # A step that a third of all predictions lack: an episode that is open all day.
+        "data": {"features": None, "steps": {"country": [{"map": {"c0": "c1"}}]}, "baseline": "0s"},
     },
 ]
 

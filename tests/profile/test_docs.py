@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.profile.document import Profile
+from streamguard.reference.document import Profile
 
 PAGE = (Path(__file__).parents[2] / "docs" / "profiles.md").read_text(encoding="utf-8")
 

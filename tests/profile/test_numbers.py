@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streamguard.profile.bins import LOG_BINS
-from streamguard.profile.exact import ExactSum
 from streamguard.profile.numbers import Numbers
+from streamguard.reference.bins import LOG_BINS
+from streamguard.reference.exact import ExactSum
 from tests.profile.helpers import NUMBERS, merged
 
 PARTS = (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0)

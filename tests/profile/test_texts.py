@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.profile.hashing import hashes_of_texts
+from streamguard.core.features.traits import RATES
 from streamguard.profile.patterns import shape
-from streamguard.profile.texts import RATES, Texts
-from streamguard.profile.vocabulary import WordFilter, Words, words_of
+from streamguard.profile.texts import Texts
+from streamguard.reference.hashing import hashes_of_texts
+from streamguard.reference.vocabulary import WordFilter, Words, words_of
 from tests.profile.helpers import WORDS, merged
 
 

@@ -183,10 +183,10 @@ def many(segments: int = 200, settings: int = 20, bins: int = 60) -> Json:
     }
 
 
-def hostile() -> Json:
-    """The ordinary report with each text but words of the format made hostile."""
-    report: Json = _poisoned(ordinary(), "")
-    return report
+def hostile(report: Json | None = None) -> Json:
+    """A report, by default the ordinary one, with each text but words of the format made hostile."""
+    found: Json = _poisoned(ordinary() if report is None else report, "")
+    return found
 
 
 def monitor(

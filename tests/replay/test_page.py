@@ -3,23 +3,26 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from streamguard.replay.page import render
-from tests.replay import reports
+from tests.replay import carried_reports, reports
 from tests.replay.conftest import Show
 from tests.replay.reports import HOSTILE, Json
 
-REPORTS = {
+REPORTS: dict[str, Callable[[], Json]] = {
     "ordinary": reports.ordinary,
     "empty": reports.empty,
     "nothing": reports.blank,
     "partial": reports.partial,
     "many": reports.many,
     "hostile": reports.hostile,
+    "carried": carried_reports.carried,
+    "carried hostile": lambda: reports.hostile(carried_reports.carried()),
 }
 
 # Whether the chart, if there is one, is drawn for the room that it has.

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from streamguard.profile.hashing import Distinct, Hashes, hashes_of_texts
+from streamguard.reference.hashing import Distinct, Hashes, hashes_of_texts
 
 FILTER_BITS = 1 << 19
 BUCKETS = 256

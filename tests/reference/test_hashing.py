@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.profile.hashing import Distinct, hashes_of_numbers, hashes_of_texts
+from streamguard.reference.hashing import Distinct, hashes_of_numbers, hashes_of_texts
 from tests.profile.helpers import merged
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from streamguard.profile.exact import Floats
+from streamguard.reference.exact import Floats
 
 Hashes = NDArray[np.uint64]
 

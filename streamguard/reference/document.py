@@ -7,7 +7,7 @@ import orjson
 from pydantic import Field, ValidationError
 
 from streamguard.errors import ConfigError
-from streamguard.profile.parts import Feature, Outcome, Part, Rows
+from streamguard.reference.parts import Feature, Outcome, Part, Rows
 
 VERSION = 1
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamguard.profile.exact import Floats
+from streamguard.reference.exact import Floats
 
 Ints = NDArray[np.int64]
 Bounds = tuple[float, float]
@@ -77,10 +77,10 @@ class LogBins:
         if self.near:
             # Of the lowest bin's magnitude the positive ones may be near zero, and its negative ones kept.
             lowest = int(self.places[0])
-            near = -_edge(lowest // 2), _edge((lowest + 1) // 2)
-        steps = [(count, (-_edge(-key), -_edge(-1 - key))) for key, count in counts.items() if key < 0]
+            near = -log_edge(lowest // 2), log_edge((lowest + 1) // 2)
+        steps = [(count, (-log_edge(-key), -log_edge(-1 - key))) for key, count in counts.items() if key < 0]
         steps.append((self.zeros + self.near, near))
-        steps += [(count, (_edge(key), _edge(key + 1))) for key, count in counts.items() if key >= 0]
+        steps += [(count, (log_edge(key), log_edge(key + 1))) for key, count in counts.items() if key >= 0]
         return _at(steps, rank)
 
     def _take(self, places: NDArray[np.integer[Any]], counts: Ints) -> None:
@@ -151,7 +151,7 @@ class EqualBins:
         return np.bincount(numbers - self.first, other.bins[places], EQUAL_BINS).astype(np.int64)
 
 
-def _edge(key: int) -> float:
+def log_edge(key: int) -> float:
     """The lower edge of a logarithmic bin."""
     return float(struct.unpack("<d", (max(0, key) << _SHIFT).to_bytes(8, "little"))[0])
 

@@ -6,8 +6,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
-from streamguard.profile.hashing import hashes_of_texts
-from streamguard.profile.vocabulary import WordFilter, words_of
+from streamguard.reference.hashing import hashes_of_texts
+from streamguard.reference.vocabulary import WordFilter, words_of
 
 Rows = int
 """A count of rows, or of values in them."""

@@ -14,11 +14,21 @@ from typing import Any
 
 from streamguard.errors import StreamguardError
 
+__all__ = ["Child", "ProcessEndedError", "SilentError"]
+
 _ENDING_S = 10.0
 _SIGNALS = signal.SIGINT, signal.SIGTERM
 
 Serve = Callable[..., Iterator[Any]]
 """Is given the child's end of the pipe and its arguments; what it yields is sent."""
+
+
+class ProcessEndedError(StreamguardError):
+    """It is dead, and nobody here has ended it."""
+
+
+class SilentError(StreamguardError):
+    """It has not said anything in time; it still runs."""
 
 
 class Child:
@@ -28,7 +38,8 @@ class Child:
         # A fork would copy whatever threads hold at this moment.
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
-        self._process = context.Process(target=_run, args=(theirs,), daemon=True)
+        # No daemon, which could not have processes of its own.
+        self._process = context.Process(target=_run, args=(theirs,), daemon=False)
         with _blocked():
             self._process.start()
         theirs.close()
@@ -50,20 +61,28 @@ class Child:
             while True:
                 self.hear()
 
-    def hear(self) -> Any:
-        """What it says next; raises what has ended it."""
+    def hear(self, within_s: float | None = None) -> Any:
+        """What it says next; raises what has ended it, and `SilentError` where it does not begin to speak in time."""
         try:
+            if within_s is not None:
+                self._wait(within_s)
             found = self._ours.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
             # Maybe in the midst of a word.
-            self._process.join(_ENDING_S)
-            code = self._process.exitcode
-            raise StreamguardError(
-                f"a process of the replay was ended from outside (code {code}), as when memory runs out: give it"
-                " more, or fewer processes by --processes"
-            ) from None
+            raise self._ended() from None
         if isinstance(found, Exception):
             raise found
+        return found
+
+    def hear_bytes(self, most: int, within_s: float) -> bytes:
+        """At least one byte of those that it has written into its end of the pipe, which are no word; as `hear`."""
+        try:
+            self._wait(within_s)
+            found = os.read(self._ours.fileno(), most)
+        except OSError:
+            found = b""
+        if not found:
+            raise self._ended()
         return found
 
     def ask(self, *words: object) -> Any:
@@ -81,6 +100,17 @@ class Child:
             self._process.kill()
             self._process.join(_ENDING_S)
         self._process.close()
+
+    def _wait(self, within_s: float) -> None:
+        if not self._ours.poll(within_s):
+            raise SilentError(f"a process has said nothing for {within_s:g} s")
+
+    def _ended(self) -> ProcessEndedError:
+        self._process.join(_ENDING_S)
+        return ProcessEndedError(
+            f"a process of streamguard was ended from outside (code {self._process.exitcode}), as when memory runs out:"
+            " give it more, or fewer processes by --processes"
+        )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Processes of a replay: who ends them, and what is heard of their end."""
+"""Processes of our own: who ends them, and what is heard of their end."""
 
 import os
 import pickle
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from streamguard.errors import StreamguardError
-from streamguard.replay.processes import Child
+from streamguard.processes import Child, ProcessEndedError, SilentError
 from tests.replay.helpers import story
 from tests.replay.test_running import files, written
 
@@ -55,6 +55,14 @@ def wait_ended(pid: int) -> None:
     while is_alive(pid):
         assert time.monotonic() < deadline, f"process {pid} is still there"
         time.sleep(0.01)
+
+
+def writer(connection: Connection) -> Iterator[object]:
+    """Writes as many bytes as it is asked for, and then says so."""
+    while True:
+        (count,) = connection.recv()
+        os.write(connection.fileno(), b"x" * count)
+        yield count
 
 
 def echo(_: Connection, given: bytes) -> Iterator[object]:
@@ -121,15 +129,15 @@ def test_one_that_hangs_ends_with_its_parent(ending: str) -> None:
     """However that ends, without closing it."""
     code = f"""
 import os, sys
-from streamguard.replay.processes import Child
-from tests.replay.test_processes import deaf
+from streamguard.processes import Child, ProcessEndedError, SilentError
+from tests.test_processes import deaf
 if __name__ == "__main__":
     child = Child(deaf)
     print(child.hear(), flush=True)
     {ending}
 """
     command = [sys.executable, "-c", code]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[1]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=root)
     wait_ended(int(done.stdout))
 
@@ -151,6 +159,32 @@ def test_the_death_of_one_is_told(said: bytes) -> None:
     child._process.join(PATIENCE_S)
     with pytest.raises(StreamguardError, match=words):
         child.tell("stop")
+    child.close()
+
+
+def test_bytes_that_are_no_words() -> None:
+    """They come before the word that follows, no more at once than are asked for; its end is heard of, too."""
+    child = Child(writer)
+    child.tell(5)
+    assert child.hear_bytes(3, PATIENCE_S) + child.hear_bytes(2, PATIENCE_S) == b"xxxxx"
+    assert child.hear(PATIENCE_S) == 5
+    pid = child._process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(ProcessEndedError, match="was ended from outside"):
+        child.hear_bytes(1, PATIENCE_S)
+    child.close()
+
+
+def test_one_that_says_nothing_is_not_waited_for() -> None:
+    """It still runs, and who waits decides."""
+    child = Child(deaf)
+    pid = child.hear(PATIENCE_S)
+    with pytest.raises(SilentError, match=r"said nothing for 0\.01 s"):
+        child.hear(0.01)
+    with pytest.raises(SilentError):
+        child.hear_bytes(1, 0.01)
+    assert is_alive(pid)
     child.close()
 
 

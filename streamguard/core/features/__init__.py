@@ -1,0 +1,1 @@
+"""What predictions carry, against what the model was trained on."""

@@ -1,0 +1,93 @@
+"""What has moved and is not back yet: evidence that each mean is nearer to where it was than to where it went."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamguard.core.baseline import UNIT
+from streamguard.core.features.evidence import FINE, UP, recovery
+from streamguard.core.features.looks import Looks
+from streamguard.core.features.reference import DECLARED, Ints
+from streamguard.core.features.usual import Levels
+
+Floats = NDArray[np.float64]
+Named = tuple[int, int]
+"""A look, and the direction in which it has moved."""
+
+_ROUND = 1 << 20
+
+
+class Trouble:
+    """Of each that has moved the middle, and the evidence that it is on this side of it again."""
+
+    def __init__(self, looks: Looks, state: Sequence[Any] | None = None) -> None:
+        self._looks = looks
+        self.onsets_ms: dict[int, int] = {}
+        """By look: since when it has moved, as it was told first."""
+        self._middles: dict[Named, tuple[float, float]] = {}
+        """Half way between what is usual and where it went, and half of how far that is."""
+        self._logs: dict[Named, float | None] = {}
+        """None: it is back."""
+        for look, direction, onset_ms, middle, half, log in state or ():
+            self.onsets_ms[look] = onset_ms
+            self._middles[look, direction] = middle, half
+            self._logs[look, direction] = None if log == "back" else -math.inf if log is None else log
+
+    @property
+    def named(self) -> list[Named]:
+        """All that has moved since the episode began."""
+        return list(self._middles)
+
+    def name(self, named: Iterable[Named], onsets_ms: Mapping[int, int], means: Floats, levels: Levels) -> bool:
+        """These have moved, to these means; returns whether one of them has not been named before."""
+        is_new = False
+        for look, direction in named:
+            is_new |= self._about(look) not in set(map(self._about, self.onsets_ms))
+            self.onsets_ms.setdefault(look, onsets_ms[look])
+            bound = float(levels.high[look] if direction == UP else levels.low[look])
+            mean = float(means[look])
+            self._middles[look, direction] = (bound + mean) / 2, abs(mean - bound) / 2
+            self._logs[look, direction] = -math.inf
+        return is_new
+
+    def _about(self, look: int) -> tuple[str, str | None]:
+        """Of one feature people are told once, whatever of it has moved; of each step by itself."""
+        column = self._looks.reference.columns[self._looks.all[look].column]
+        return column.feature, column.trait if column.kind in DECLARED else None
+
+    def take(self, gathered: Ints, stake: float, levels: Levels) -> bool:
+        """Take a window's counts; returns whether all are back."""
+        staked = math.log(stake) if stake > 0 else -math.inf
+        for (look, direction), log in self._logs.items():
+            if log is None:
+                continue
+            middle, half = self._middles[look, direction]
+            scores = self._looks.scores[look] / UNIT
+            # As a mean that has risen.
+            level, score = (1 - middle, 1 - scores) if direction == UP else (middle, scores)
+            gains = recovery(score, level, half, float(self._looks.spread[look]), float(levels.design[look]))
+            gain = int((gains * np.where(self._looks.is_asked[look], gathered[look], 0)).sum())
+            found = float(np.logaddexp(log, staked)) + gain / FINE
+            found = found if math.isinf(found) else round(found * _ROUND) / _ROUND
+            self._logs[look, direction] = None if found >= 0 else found
+        return bool(self._logs) and all(log is None for log in self._logs.values())
+
+    def clear(self) -> None:
+        """Nothing is wrong any more."""
+        self.onsets_ms.clear()
+        self._middles.clear()
+        self._logs.clear()
+
+    def snapshot(self) -> list[Any]:
+        """Plain JSON."""
+        return [
+            [look, direction, self.onsets_ms[look], middle, half, _kept(self._logs[look, direction])]
+            for (look, direction), (middle, half) in self._middles.items()
+        ]
+
+
+def _kept(log: float | None) -> Any:
+    return "back" if log is None else None if math.isinf(log) else log

@@ -1,0 +1,1 @@
+"""Steps of preparation as the configuration names them, a team's own functions included."""

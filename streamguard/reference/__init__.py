@@ -1,0 +1,1 @@
+"""What a profile of training data holds, and how live predictions are compared with it."""
