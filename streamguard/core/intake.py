@@ -65,8 +65,10 @@ class Intake:
 
     def __init__(self, settings: MonitorSettings) -> None:
         self.merge = Merge(settings.source_count)
+        split = {monitor.name: len(monitor.split_by) for monitor in settings.monitors}
         shapes = {
-            name: Shape(each.fingerprint, each.size, each.window_ms) for name, each in settings.references.items()
+            name: Shape(each.fingerprint, each.size, each.window_ms, split[name])
+            for name, each in settings.references.items()
         }
         self.gathering = Gathering(settings.source_count, shapes)
         """Of what predictions carry."""

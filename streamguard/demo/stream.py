@@ -93,11 +93,11 @@ class _Model:
         return float(self.classifier.predict_proba_one(inputs)[True])
 
 
-def training() -> list[dict[str, Any]]:
+def training() -> list[Features]:
     """What the model was trained on: the inputs of its classifier, a row each."""
     model, _ = _trained()
     rows = list(datasets.Shuttle())[:TRAINING_ROWS]
-    return [{"features": _shown(model.inputs(reading, scaled=True))} for reading, _ in rows]
+    return [_shown(model.inputs(reading, scaled=True)) for reading, _ in rows]
 
 
 def scaling() -> dict[str, tuple[float, float]]:

@@ -101,13 +101,14 @@ def _check(profile: Profile, wanted: Wanted) -> None:
                 f"{where}.profile: is of {name} {own!r}, and the monitor watches {name} {asked!r}: name the profile of"
                 f" that one, or build it: streamguard profile build --model {wanted.model or '...'}"
             )
-    for setting, names in (("leave_out", wanted.leave_out), ("fields", wanted.paths)):
+    elsewhere = {"leave_out": _ANSWERS, "fields": wanted.steps, "steps": wanted.paths}
+    for setting, names in (("leave_out", wanted.leave_out), ("fields", wanted.paths), ("steps", wanted.steps)):
         for name in names:
-            is_known = name in _ANSWERS if setting == "leave_out" else name in wanted.steps
-            if name not in profile.features and not is_known:
+            if name not in profile.features and name not in elsewhere[setting]:
                 near = get_close_matches(name, profile.features, 1)
                 meant = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(list(profile.features)[:20])}"
-                raise ConfigError(f"{where}.{setting}: the profile has no feature {name!r}{meant}")
+                way_out = "; if it was left out of that, say where it is under fields" if setting == "steps" else ""
+                raise ConfigError(f"{where}.{setting}: the profile has no feature {name!r}{meant}{way_out}")
 
 
 def _path(name: str, wanted: Wanted) -> Path:

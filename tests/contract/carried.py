@@ -1,4 +1,4 @@
-"""A story of predictions that do not carry what training did: a number moves, a step is skipped, both are mended."""
+"""Predictions that do not carry what training did: a number moves, steps are skipped, all are mended."""
 
 import random
 import tempfile
@@ -22,13 +22,17 @@ def _features(place: int, rng: random.Random, *, is_live: bool) -> dict[str, Any
     return {
         "amount": round(rng.gauss(100 if is_moved else 50, 15), 2),
         "country": rng.choice(("DE", "NO", "FR")),
-        "note": note if is_skipped and place >= _COUNT // 4 else note.lower(),
+        "note": (note if is_skipped and place >= _COUNT // 4 else note.lower())
+        + (" 7" if is_skipped and place > 4000 else ""),
     }
 
 
 def alerts() -> list[dict[str, Any]]:
     """Those of both stories: of a monitor with a profile, and of one that has steps alone."""
-    return [*_told({"profile": True}), *_told({"steps": {"note": ["lower_case"]}, "features": "features"})]
+    return [
+        *_told({"profile": True}),
+        *_told({"steps": {"note": ["lower_case", "strip_digits"]}, "features": "features"}),
+    ]
 
 
 def _told(data: dict[str, Any]) -> Iterator[dict[str, Any]]:

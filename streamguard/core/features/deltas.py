@@ -26,8 +26,10 @@ Segments = list[tuple[str | None, ...]]
 _INTS: set[type] = {int}
 # Of names and brackets.
 _HEAD_BYTES = 60
-# So that sums of them stay within 64 bits.
-_COUNT_MAX = 1 << 53
+# So that sums of them, weighed, stay within 64 bits.
+_COUNT_MAX = 1 << 28
+_OFFSET_MAX = 1 << 53
+_SHOWN_MAX, _SHOWN_CHARS = 2, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +110,30 @@ def read(block: dict[str, Any]) -> Delta:
     windows = [_read_window(each) for each in block["windows"]]
     if any(not 0 <= each.segment < len(segments) for each in windows):
         raise ValueError("a segment number without a segment")
-    return Delta(str(block["monitor"]), str(block["of"]), segments, windows)
+    monitor, fingerprint = _of([block["monitor"], block["of"]], {str})
+    return Delta(monitor, fingerprint, segments, windows)
 
 
 def _read_window(window: dict[str, Any]) -> Counts:
     names = ("segment", "start", "rows", "scored", "expected")
     segment, start_ms, rows, scored, expected = _of([window[name] for name in names], _INTS)
     first, last = _of(window["offsets"], _INTS)
-    every = [*_of(window["bins"], _INTS), *_of(window["counts"], _INTS), rows, scored, expected, first, last]
-    if not 0 <= min(every) <= max(every) <= _COUNT_MAX or not 0 <= start_ms <= TIME_MAX_MS:
-        raise ValueError("a count of a window is negative or larger than 2^53, or it has no time")
+    every = [*_of(window["bins"], _INTS), *_of(window["counts"], _INTS), rows, scored]
+    if not 0 <= min(every) <= max(every) <= _COUNT_MAX or not min(first, last, expected) >= 0:
+        raise ValueError("a count of a window is negative, or larger than 2^28")
+    if not max(first, last, expected) <= _OFFSET_MAX or not 0 <= start_ms <= TIME_MAX_MS:
+        raise ValueError("an offset of a window is larger than 2^53, or it has no time")
     bins, counts = (np.array(window[name], np.int64) for name in ("bins", "counts"))
     if len(bins) != len(counts):
         raise ValueError("bins and counts of a window differ in length")
     examples = {}
     for column, offset, time_ms, request_id, *shown in window["examples"]:
-        if not 0 <= min(_of([column, offset, time_ms], _INTS)) <= max(column, offset, time_ms) <= _COUNT_MAX:
+        if not 0 <= min(_of([column, offset, time_ms], _INTS)) <= max(column, offset, time_ms) <= _OFFSET_MAX:
             raise ValueError("an example of no column, offset or time")
-        examples[column] = Example(offset, time_ms, str(request_id), tuple(map(str, shown)))
+        _of([request_id, *shown], {str})
+        if len(shown) > _SHOWN_MAX or any(len(each) > _SHOWN_CHARS for each in shown):
+            raise ValueError("an example that shows too much")
+        examples[column] = Example(offset, time_ms, request_id, tuple(shown))
     return Counts(segment, start_ms, rows, (first, last), bins, counts, scored, expected, examples)
 
 

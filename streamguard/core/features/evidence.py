@@ -154,6 +154,10 @@ class Evidence:
         place = int(np.argmax(most))
         return place // 2, place % 2
 
+    def forget(self, known: Mask) -> None:
+        """Begin anew with these looks; shape (looks,)."""
+        self.logs[known] = -np.inf
+
     def clear(self) -> None:
         """Begin anew."""
         self.logs = np.full(self.logs.shape, -np.inf)

@@ -14,6 +14,7 @@ from streamguard.core.features.trouble import Named
 from streamguard.core.features.usual import Usual
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 # What is named beside that which has set off the alarm has by itself this much evidence since the onset.
 _NAMED = math.log(1e3)
@@ -27,8 +28,10 @@ class Found:
     named: list[Named]
 
 
-def found(bets: AllBets, recent: Recent, usual: Usual, leader: Named, tolerance: float, *, is_learning: bool) -> Found:
-    """What a leader of the evidence, and others with it, have done since it is as it is."""
+def found(
+    bets: AllBets, recent: Recent, usual: Usual, leader: Named, known: Mask, *, tolerance: float, is_learning: bool
+) -> Found:
+    """What a leader of the evidence, and others with it that are not known yet, have done since it is as it is."""
     looks = bets.looks
     actives, logs = [], []
     for pane in recent.panes:
@@ -41,7 +44,7 @@ def found(bets: AllBets, recent: Recent, usual: Usual, leader: Named, tolerance:
     look, direction = leader
     place = int(np.argmax(sums[:, look, direction].max(axis=1)))
     strengths = strength(sums[place])
-    strengths[~actives[-1]] = -math.inf
+    strengths[~actives[-1] | known[:, None]] = -math.inf
     return Found(recent.since(recent.panes[place].start_ms), _named(looks, strengths, look))
 
 

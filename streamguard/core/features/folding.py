@@ -7,7 +7,9 @@ prediction came on. Nothing is remembered from one call to the next.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
+from reprlib import Repr
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,9 @@ from streamguard.core.records import Scalar
 # Words are looked up one by one; of one text in so many they say enough.
 _WORDS_OF = 8
 _SHOWN_CHARS = 200
+# Lists and objects may be nested deeper than Python goes.
+_SHORT = Repr()
+_SHORT.maxother = _SHORT.maxstring = _SHOWN_CHARS
 _NUMBERS: set[type] = {int, float}
 _NONE = type(None)
 _NUMBERS_OR_NONE = {*_NUMBERS, _NONE}
@@ -306,7 +311,9 @@ class _Counter:
         return bins
 
     def _words(self, bins: Ints, texts: _Texts, rows: Given) -> None:
-        chosen = np.flatnonzero(rows.offsets[texts.places] % _WORDS_OF == 0)
+        # By the ID: offsets may be all odd, or others in a file.
+        ids = rows.ids()
+        chosen = np.flatnonzero([crc32(ids[place].encode()) % _WORDS_OF == 0 for place in texts.places.tolist()])
         unknown, words = self._reference.words[self.column.feature].unknown(
             [texts.texts[each] for each in chosen.tolist()]
         )
@@ -317,11 +324,14 @@ class _Counter:
         steps = self.column.steps
         if raw is None:
             return BINS_OF_FATES[steps[0].fates(values, None if texts is None else texts.traits)]
-        return BINS_OF_FATES[[compared(steps, one, other) for one, other in zip(raw, values, strict=True)]]
+        bins = BINS_OF_FATES[[compared(steps, one, other) for one, other in zip(raw, values, strict=True)]]
+        # Of a value without its raw one nothing can be said.
+        bins[[one is None and other is not None for one, other in zip(raw, values, strict=True)]] = ODD
+        return bins
 
 
 def _clear(value: Any) -> str:
-    text = value if type(value) is str else repr(value)
+    text = value[:_SHOWN_CHARS] if type(value) is str else _SHORT.repr(value)
     return text[:_SHOWN_CHARS].encode("utf-8", "replace").decode()
 
 

@@ -32,10 +32,21 @@ class Window:
     """By source: the first and the last offset."""
     examples: dict[int, tuple[int, Example]] = field(default_factory=dict)
     """By column: of the lowest source, the first."""
+    _pieces: list[tuple[Ints, Ints]] = field(default_factory=list)
+
+    def fill(self, size: int) -> None:
+        """Sum up what was added, over so many bins."""
+        self.counts = np.zeros(size, np.int64)
+        for bins, counts in self._pieces:
+            self.counts[bins] += counts
+        self._pieces.clear()
 
     def add(self, source: int, found: Counts) -> None:
         """Take what one source has."""
-        self.counts[found.bins] += found.counts
+        if len(self.counts):
+            self.counts[found.bins] += found.counts
+        else:
+            self._pieces.append((found.bins, found.counts))
         self._sum(found.rows, found.scored, found.expected)
         self._span({source: found.offsets}, {column: (source, each) for column, each in found.examples.items()})
 
@@ -67,6 +78,13 @@ class Shape:
     fingerprint: str
     size: int
     window_ms: int
+    split: int = 0
+    """Fields that segments are told apart by."""
+
+    def takes(self, found: Counts, values: tuple[str | None, ...]) -> bool:
+        """Whether a window is one of this monitor's: of a segment of its fields, of its bins, aligned."""
+        is_known = not len(found.bins) or int(found.bins.max()) < self.size
+        return is_known and len(values) == self.split and found.start_ms % self.window_ms == 0
 
 
 class Gathering:
@@ -92,6 +110,9 @@ class Gathering:
             self._watermarks[record.source] = _IDLE
         elif record.predictions_ms is not None:
             before = self._watermarks[record.source]
+            if before == _IDLE and record.watermark_ms is None:
+                # Its outcomes are not waited for either: else they would be judged before its predictions.
+                return
             is_first = before is None or before == _IDLE
             self._watermarks[record.source] = max(record.predictions_ms, -_IDLE if is_first else before or 0)
         known = [each for each in self._watermarks if each is not None]
@@ -106,15 +127,15 @@ class Gathering:
                 continue
             for each in delta.windows:
                 end_ms = each.start_ms + shape.window_ms
-                if delta.fingerprint != shape.fingerprint or (len(each.bins) and int(each.bins.max()) >= shape.size):
+                if delta.fingerprint != shape.fingerprint or not shape.takes(each, delta.segments[each.segment]):
                     self.counts["foreign"] += each.rows
                 elif end_ms <= self.released_ms:
                     self.counts["late"] += each.rows
                 else:
                     place = end_ms, (delta.monitor, delta.segments[each.segment])
                     if place not in self._open:
-                        counts = np.zeros(shape.size, np.int64)
-                        self._open[place] = Window(place[1], each.start_ms, end_ms, counts)
+                        # Made dense when it is released: until then there may be many.
+                        self._open[place] = Window(place[1], each.start_ms, end_ms, np.empty(0, np.int64))
                         self._firsts[place] = offset
                     self._open[place].add(record.source, each)
 
@@ -123,7 +144,9 @@ class Gathering:
         due = sorted((place for place in self._open if place[0] <= self.released_ms), key=_order)
         for place in due:
             del self._firsts[place]
-            yield self._open.pop(place)
+            window = self._open.pop(place)
+            window.fill(self._shapes[window.key[0]].size)
+            yield window
 
     def low(self, position: int) -> int:
         """The first offset that something held is from; `position` where nothing is."""

@@ -1,5 +1,6 @@
 """What one monitored segment's predictions carry, held against training: one episode, whatever moves together."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,24 +12,24 @@ from streamguard.core.alerts import Alert, Episode, Status
 from streamguard.core.budget import spoken
 from streamguard.core.detectors import Direction
 from streamguard.core.durations import format_duration_ms
-from streamguard.core.features.evidence import DOWN, UP, AllBets, Evidence, Held, weighed
+from streamguard.core.features.evidence import DOWN, UP, AllBets, Evidence, weighed
 from streamguard.core.features.finding import Found, deviations, found, means
 from streamguard.core.features.gathering import Window
 from streamguard.core.features.moved import Moved
-from streamguard.core.features.recent import Pane, Recent
-from streamguard.core.features.reference import DECLARED, Ints
+from streamguard.core.features.recent import COUNT_MAX, Pane, Recent
+from streamguard.core.features.reference import DECLARED, Ints, Kind
 from streamguard.core.features.settled import Settled
 from streamguard.core.features.skew import Skew
 from streamguard.core.features.trouble import Named, Trouble
 from streamguard.core.features.usual import HOUR_MS, Levels, Usual
 from streamguard.core.outcomes import NO_OFFSET, NO_SOURCE
 
+Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 DATA_DRIFT, PREPROCESSING = "data_drift", "preprocessing"
 """Kinds of alerts."""
 _GIVEN_MAX = 0.01
-_DOUBLINGS_MAX = 10
 _SOONER = 12
 _TOLD = 20
 _RANKED = 10
@@ -68,10 +69,8 @@ class Inputs:
         self._episode = Episode(**state.get("episode", {}))
         self._trouble = Trouble(looks, state.get("trouble"))
         self._given: float | None = state.get("given")
-        self._is_untold: bool = state.get("untold", False)
-        """Whether something has moved that no alert of the episode has named."""
-        self._looked_ms: int = state.get("looked", 0)
-        """When it was looked at what has moved; of an episode that lasts not at each window."""
+        self._untold: list[int] = list(state.get("untold", ()))
+        """Looks that have moved, and that no alert of the episode has named."""
         self._kind: str = state.get("kind", "")
         """Of the episode that is open: that of its first alert, whatever is named later."""
         self.settled = Settled(state.get("settled"))
@@ -89,16 +88,23 @@ class Inputs:
         stake, self._given = min(max(given - before, 0.0), _GIVEN_MAX), given
         self.settled.add(window)
         self._recent.add(window)
-        gathered = self._looks.gathered(window.counts)
+        gathered = self._looks.gathered(np.minimum(window.counts, COUNT_MAX))
         skewed = self._learn(window, gathered, given)
         levels = self._levels_at(window.start_ms)
         held = self._bets.at(levels, is_learning=self._is_learning)
         logs = weighed(held.likelihood, gathered)
-        is_alarm = self._evidence.take(logs, stake, held.parts)
+        parts = held.parts
+        if self._episode.id is not None:
+            known = self._trouble.known()
+            parts = np.where(known[:, None], -math.inf, parts)
+            self._evidence.forget(known)
+        is_alarm = self._evidence.take(logs, stake, parts)
         alert = self._recovered(window, gathered, stake, levels)
         is_enough = self._recent.rows >= self._settings.min_samples
         if alert is None and is_enough and (is_alarm or skewed is not None):
-            alert = self._alarm(window, held, levels, skewed)
+            alert = self._alarm(window, parts, levels, skewed)
+        elif alert is None and self._untold:
+            alert = self._update(window)
         return alert
 
     # How it learns.
@@ -117,7 +123,7 @@ class Inputs:
             return None
         sums = self._looks.sums(gathered)
         usual.take(window.start_ms, window.rows, sums)
-        return self._skew.take(window.start_ms, sums)
+        return self._skew.take(window.start_ms, settings.window_ms, sums)
 
     def _levels_at(self, time_ms: int) -> Levels:
         hour = time_ms // HOUR_MS
@@ -130,49 +136,44 @@ class Inputs:
 
     # What it tells.
 
-    def _alarm(self, window: Window, held: Held, levels: Levels, skewed: Mask | None) -> Alert | None:
-        episode, time_ms, sooner_ms = self._episode, window.end_ms, self._cooldown_ms // _SOONER
-        leader = self._evidence.leader(held.parts)
+    def _alarm(self, window: Window, parts: Floats, levels: Levels, skewed: Mask | None) -> Alert | None:
+        """Something has moved that is not known yet; it is told at once, or with what else moves these minutes."""
+        known = self._trouble.known()
+        what = self._found(self._evidence.leader(parts), known, skewed)
         self._evidence.clear()
-        if episode.id is not None and time_ms - self._looked_ms < sooner_ms:
-            episode.absorbed += 1
+        named = [each for each in what.named if not known[each[0]]]
+        if not named:
             return None
-        self._looked_ms = time_ms
-        what = self._found(leader, skewed)
-        since, named = what.since, what.named
-        onsets = {look: self._begun(since, look) for look, _ in named}
-        new = self._trouble.name(named, onsets, means(self._looks, since), levels)
-        if episode.id is None:
-            episode.raised_ms = episode.last_alert_ms = time_ms
-            episode.updates, episode.onset_ms = 0, min(onsets.values())
-            self._is_untold = False
-            return self._alert(window, Status.RAISED, since, named)
-        self._is_untold |= new
-        cooldown_ms = self._cooldown_ms << min(episode.updates, _DOUBLINGS_MAX)
-        # Of what has moved as well people hear sooner, though not of each by itself.
-        if time_ms - episode.last_alert_ms < (sooner_ms if self._is_untold else cooldown_ms):
-            episode.absorbed += 1
-            return None
-        self._is_untold = False
-        episode.last_alert_ms = time_ms
-        episode.updates += 1
-        return self._alert(window, Status.UPDATED, since, named)
+        onsets = {look: self._begun(what.since, look) for look, _ in named}
+        self._trouble.name(named, onsets, means(self._looks, what.since), levels)
+        self._untold += [look for look, _ in named]
+        episode = self._episode
+        if episode.id is not None:
+            return self._update(window)
+        episode.raised_ms = episode.last_alert_ms = window.end_ms
+        episode.updates, episode.onset_ms = 0, min(onsets.values())
+        return self._alert(window, Status.RAISED, what.since)
 
-    def _found(self, leader: Named, skewed: Mask | None) -> Found:
+    def _update(self, window: Window) -> Alert | None:
+        """What has moved besides, not each by itself."""
+        episode = self._episode
+        if window.end_ms - episode.last_alert_ms < self._cooldown_ms // _SOONER:
+            episode.absorbed += 1
+            return None
+        episode.last_alert_ms = window.end_ms
+        episode.updates += 1
+        onset_ms = min(self._trouble.onsets_ms[look] for look in self._untold)
+        return self._alert(window, Status.UPDATED, self._recent.since(onset_ms))
+
+    def _found(self, leader: Named, known: Mask, skewed: Mask | None) -> Found:
         """What has moved: over a day, or as far as there is evidence."""
         if skewed is not None:
             since = self._recent.since(0)
             mean = means(self._looks, since)
             places = np.flatnonzero(skewed).tolist()
             return Found(since, [(place, UP if mean[place] > self._looks.level[place] else DOWN) for place in places])
-        tolerance = self._settings.tolerance
-        what = found(self._bets, self._recent, self._usual, leader, tolerance, is_learning=self._is_learning)
-        onset_ms = self._episode.onset_ms
-        if self._episode.id is None or onset_ms is None:
-            return what
-        # Of an episode that is open not what was before it, and not a few predictions alone.
-        since = self._recent.since(max(what.since.start_ms, onset_ms), self._settings.min_samples)
-        return Found(since, what.named)
+        tolerance, is_learning = self._settings.tolerance, self._is_learning
+        return found(self._bets, self._recent, self._usual, leader, known, tolerance=tolerance, is_learning=is_learning)
 
     def _recovered(self, window: Window, gathered: Ints, stake: float, levels: Levels) -> Alert | None:
         """Whether the trouble is over, or is taken for usual from now on."""
@@ -181,17 +182,20 @@ class Inputs:
             return None
         is_over = self._trouble.take(gathered, stake, levels)
         is_contract = any(self._looks.is_contract[look] for look, _ in self._trouble.named)
-        is_old = settings.accept_after_ms is not None and window.end_ms - episode.raised_ms >= settings.accept_after_ms
+        # Without a baseline nothing could be learnt anew: it would be told again at once.
+        accept_ms = settings.accept_after_ms if settings.baseline_ms else None
+        is_old = accept_ms is not None and window.end_ms - episode.raised_ms >= accept_ms
         if not is_over and (is_contract or not is_old):
             return None
         if not is_over:
             self._learn_anew(window)
         since = self._recent.since(window.start_ms, settings.min_samples)
-        alert = self._alert(window, Status.RESOLVED, since, sorted(self._trouble.named))
+        alert = self._alert(window, Status.RESOLVED, since)
         alert.resolution = "recovered" if is_over else "accepted"
         alert.duration_ms = window.end_ms - episode.raised_ms
         episode.id, episode.closed_ms = None, window.end_ms
         self._trouble.clear()
+        self._untold.clear()
         self._evidence.clear()
         return alert
 
@@ -202,11 +206,13 @@ class Inputs:
         # What has been accepted must not be told again as unlike training.
         self._skew = Skew(self._looks, None, is_off=True)
 
-    def _alert(self, window: Window, status: Status, since: Pane, named: Sequence[Named]) -> Alert:
-        moved = self._moved(since, named)
+    def _alert(self, window: Window, status: Status, since: Pane) -> Alert:
+        news, moved = self._moved(since, is_over=status is Status.RESOLVED)
         if status is Status.RAISED:
-            is_step = any(self._looks.is_contract[look] for look, _ in named)
+            columns = self._looks.reference.columns
+            is_step = any(columns[self._looks.all[look].column].kind is Kind.STEP for look in self._untold)
             self._kind = PREPROCESSING if is_step else DATA_DRIFT
+        self._untold.clear()
         monitor, episode, reference = self._monitor, self._episode, self._looks.reference
         onset_ms = episode.onset_ms
         alert = Alert(
@@ -233,8 +239,8 @@ class Inputs:
             alert.absorbed, episode.absorbed = episode.absorbed, 0
         alert.episode = episode.id or ""
         if status is not Status.RESOLVED:
-            alert.look_first = [each["told"] for each in moved[:_TOLD]]
-            examples = dict.fromkeys(each["example"]["request_id"] for each in moved if "example" in each)
+            alert.look_first = [each["told"] for each in moved[:news][:_TOLD]]
+            examples = dict.fromkeys(each["example"]["request_id"] for each in moved[:news] if "example" in each)
             alert.examples = list(examples)[:_EXAMPLES]
         ordered = sorted(since.offsets.items())
         alert.source = {self._topic: {str(source): [first, last + 1] for source, (first, last) in ordered}}
@@ -250,19 +256,26 @@ class Inputs:
         ranked = sorted(by_feature.items(), key=lambda each: -each[1])[:_RANKED]
         return [{"feature": name, "moved": round(each, 4)} for name, each in ranked]
 
-    def _moved(self, since: Pane, named: Sequence[Named]) -> list[dict[str, Any]]:
-        """What has moved, steps first, then that which has moved the farthest."""
-        looks, offsets = self._looks, self._looks.reference.offsets
-        distances = self._deviations(since)
-        all_moved = []
-        for place, direction in named:
+    def _moved(self, since: Pane, *, is_over: bool) -> tuple[int, list[dict[str, Any]]]:
+        """What has moved, each since its own onset, or as it is now: how many of them are news, which come first.
+
+        Of these steps come first, then what has moved the farthest.
+        """
+        looks, trouble, offsets = self._looks, self._trouble, self._looks.reference.offsets
+        known = trouble.known()
+        moved = []
+        for place, direction in trouble.named:
+            if not is_over and not known[place]:
+                continue
             look = looks.all[place]
-            column = looks.reference.columns[look.column]
-            live = since.counts[offsets[look.column] : offsets[look.column + 1]].astype(np.int64)
-            moved = float(distances[place])
-            all_moved.append(Moved(place, look, column, live, direction == UP, moved, since.examples.get(look.column)))
-        ranked = sorted(all_moved, key=lambda each: (each.column.kind not in DECLARED, -each.deviations))
-        return [each.fields(self._trouble.onsets_ms.get(each.place, since.start_ms)) for each in ranked]
+            own = since if is_over else self._recent.since(trouble.onsets_ms[place])
+            live = own.counts[offsets[look.column] : offsets[look.column + 1]].astype(np.int64)
+            distance = float(self._deviations(own)[place])
+            column, example = looks.reference.columns[look.column], own.examples.get(look.column)
+            moved.append(Moved(place, look, column, live, direction == UP, distance, example))
+        untold = set(self._untold)
+        moved.sort(key=lambda each: (each.place not in untold, each.column.kind not in DECLARED, -each.deviations))
+        return len(untold), [each.fields(trouble.onsets_ms[each.place]) for each in moved]
 
     def _begun(self, since: Pane, look: int) -> int:
         """Since when a look is not as it was: of what is declared the first example, else the start of a pane."""
@@ -271,7 +284,7 @@ class Inputs:
             return max(since.start_ms, since.examples[column][1].time_ms)
         return since.start_ms
 
-    def _deviations(self, since: Pane) -> NDArray[np.float64]:
+    def _deviations(self, since: Pane) -> Floats:
         return deviations(self._looks, since, self._usual, is_learning=self._is_learning)
 
     def _about(self) -> dict[str, Any]:
@@ -309,9 +322,8 @@ class Inputs:
             "episode": self._episode.snapshot(),
             "trouble": self._trouble.snapshot(),
             "given": self._given,
-            "looked": self._looked_ms,
             "kind": self._kind,
-            "untold": self._is_untold,
+            "untold": self._untold,
             "settled": self.settled.snapshot(),
         }
 

@@ -79,10 +79,12 @@ class Moved:
                 return f"{percent} of {name} is not what {_steps(column)} raw value, since {rfc3339(since_ms)}"
             since = f"this step is missing in production since {rfc3339(since_ms)}"
             return f"{percent} of {name} would change under {column.trait}: {since}"
+        if what is What.FAILED and column.raw is not None:
+            return f"the raw value of {name} is missing, or cannot be prepared, in {percent} of predictions"
         if what is What.FAILED:
             return f"the step {column.trait} failed for {percent} of {name}: what it would make of them is not known"
         if what is What.UNKNOWN:
-            shown = "" if self.example is None else f", such as `{self.example[1].shown[0]}`"
+            shown = "".join(f", such as `{each}`" for each in (self.example[1].shown[:1] if self.example else ()))
             return f"{percent} of predictions carry fields that training did not have{shown}"
         if what is What.MISSING:
             return (

@@ -17,7 +17,8 @@ from streamguard.core.features.usual import packed, unpacked
 
 _SAME_SIZE_MAX = 3
 _SIZE_MAX = 1 << 8
-_COUNT_MAX = (1 << 32) - 1
+COUNT_MAX = (1 << 32) - 1
+"""More are not counted."""
 
 
 @dataclass(slots=True)
@@ -46,7 +47,7 @@ class Pane:
             newer.end_ms,
             self.rows + newer.rows,
             # What is counted beyond 32 bits is not told from as much.
-            np.minimum(self.counts.astype(np.int64) + newer.counts, _COUNT_MAX).astype(np.uint32),
+            np.minimum(self.counts.astype(np.int64) + newer.counts, COUNT_MAX).astype(np.uint32),
             offsets,
             {**newer.examples, **self.examples},
         )
@@ -62,7 +63,7 @@ class Recent:
     def add(self, window: Window) -> None:
         """Take the newest window."""
         panes = self.panes
-        counts = np.minimum(window.counts, _COUNT_MAX).astype(np.uint32)
+        counts = np.minimum(window.counts, COUNT_MAX).astype(np.uint32)
         about = window.start_ms, window.end_ms, window.rows
         panes.append(Pane(1, *about, counts, dict(window.offsets), dict(window.examples)))
         size, end = 1, len(panes)

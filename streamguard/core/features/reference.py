@@ -6,7 +6,7 @@ shares of all bins add up to 1.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Protocol
@@ -141,10 +141,13 @@ class Reference:
     def fingerprint(self) -> str:
         """Of what bins mean: counts of another fingerprint cannot be added."""
         about = [
-            (each.feature, each.kind, each.path, each.trait, each.edges, each.values, each.kinds)
+            (each.feature, each.kind, each.path, each.raw, each.trait, each.edges, each.values, each.kinds)
             for each in self.columns
         ]
-        return blake2b(repr((self.window_ms, about)).encode(), digest_size=8).hexdigest()
+        # Built-in steps say all of themselves; of a function the name is what there is.
+        steps = [repr(step) if is_dataclass(step) else step.name for each in self.columns for step in each.steps]
+        scores = self.calibration, self.positive, sorted(self.known)
+        return blake2b(repr((self.window_ms, about, steps, scores)).encode(), digest_size=8).hexdigest()
 
 
 def rate_bins(counts: Ints, lengths: Ints) -> Ints:

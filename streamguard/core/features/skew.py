@@ -1,6 +1,8 @@
-"""What differs grossly from training on a whole day, hours weighed alike: told while what is usual is still learnt.
+"""What differs grossly from training while what is usual is still learnt: told at the end of a day.
 
-A day has all hours in it, so that no season within the day looks like it; and it must differ by more than weekdays do.
+By the day, so that no season within it looks like that. Weekdays differ as well: of a mean that could follow them it
+takes a week of days that are all off on the same side. What is missing, of another kind or none of training's values
+follows no calendar: if that is far off, a day is enough.
 """
 
 from collections.abc import Sequence
@@ -10,60 +12,63 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.core.baseline import UNIT
-from streamguard.core.features.looks import Looks
+from streamguard.core.features.looks import Looks, What
 from streamguard.core.features.reference import Ints
 from streamguard.core.features.usual import HOUR_MS, packed, unpacked
 
-Floats = NDArray[np.float64]
-
-_DAY_HOURS = 24
-_HOURS_MIN = 18
+_DAY_MS = 24 * HOUR_MS
+_COVERED_MS = 18 * HOUR_MS
 _ROWS_MIN = 500
-# By how much a mean must be off, as a part of all it could be.
-_GROSS = 0.1
+# By how much a mean must be off, as a part of all it could be: on each day of a week, or on one.
+_GROSS, _FAR = 0.1, 0.4
+_WEEK = 7
+_FREE = {What.MISSING, What.ODD, What.OTHERS}
 
 
 class Skew:
-    """Means of hours, summed up over a day (UTC)."""
+    """Sums of a day (UTC), and how many days in a row each mean was off, and on which side."""
 
     def __init__(self, looks: Looks, state: Sequence[Any] | None = None, *, is_off: bool = False) -> None:
         self._looks = looks
+        self._is_free = np.array([look.what in _FREE for look in looks.all], np.bool_)
         self.is_off = is_off
-        self.hour: int | None = None
+        self.day: int | None = None
+        self.covered_ms = 0
+        """By windows in which something came."""
         self.sums = np.zeros((2, len(looks)), np.int64)
-        """Of the present hour: values and scores."""
-        self.day = np.zeros((3, len(looks)))
-        """Of the present day: sums of the means of hours, how many hours, and values."""
+        """Of the present day: values and scores."""
+        self.days = np.zeros(len(looks), np.int64)
+        """In a row; below zero where the mean was too low."""
         if state is not None:
-            self.is_off, self.hour, sums, day = state
-            self.sums, self.day = unpacked(sums, self.sums), unpacked(day, self.day)
+            self.is_off, self.day, self.covered_ms, sums, days = state
+            self.sums, self.days = unpacked(sums, self.sums), unpacked(days, self.days)
 
-    def take(self, time_ms: int, sums: tuple[Ints, Ints, Ints]) -> NDArray[np.bool_] | None:
-        """Take a window; at the end of a day returns which looks were off, if any were."""
-        hour = time_ms // HOUR_MS
-        found = None
+    def take(self, time_ms: int, window_ms: int, sums: tuple[Ints, Ints, Ints]) -> NDArray[np.bool_] | None:
+        """Take a window; at the end of a day returns which looks are off, if any are."""
         if self.is_off:
             return None
-        if self.hour is not None and hour != self.hour:
-            rows, totals = self.sums.astype(np.float64)
-            is_some = rows > 0
-            means = totals / np.maximum(rows, 1) / UNIT
-            self.day += np.where(is_some, np.stack((means, np.ones_like(means), rows)), 0.0)
+        day, found = time_ms // _DAY_MS, None
+        if self.day is not None and day != self.day:
+            found = self._judge()
             self.sums[:] = 0
-            if hour // _DAY_HOURS != self.hour // _DAY_HOURS:
-                found = self._judge()
-                self.day[:] = 0
-        self.hour = hour
+            self.covered_ms = 0
+        self.day = day
+        self.covered_ms += window_ms
         self.sums += np.stack(sums[:2])
         return found
 
     def _judge(self) -> NDArray[np.bool_] | None:
-        looks, (means, hours, rows) = self._looks, self.day
-        distances = np.abs(means / np.maximum(hours, 1) - np.nan_to_num(looks.level)) - looks.margin
-        is_off = (distances > _GROSS) & (hours >= _HOURS_MIN) & (rows >= _ROWS_MIN)
-        is_off &= ~np.isnan(looks.level) & ~looks.is_contract
+        looks, (rows, totals) = self._looks, self.sums
+        differences = totals / np.maximum(rows, 1) / UNIT - np.nan_to_num(looks.level)
+        distances = np.abs(differences) - looks.margin
+        is_known = (rows >= _ROWS_MIN) & ~np.isnan(looks.level) & ~looks.is_contract
+        if self.covered_ms < _COVERED_MS:
+            return None
+        side = np.where(is_known & (distances > _GROSS), np.sign(differences), 0).astype(np.int64)
+        self.days = np.where(side == 0, 0, np.where(np.sign(self.days) == side, self.days, 0) + side)
+        is_off = (np.abs(self.days) >= _WEEK) | (is_known & self._is_free & (distances > _FAR))
         return is_off if is_off.any() else None
 
     def snapshot(self) -> list[Any]:
         """Plain JSON."""
-        return [self.is_off, self.hour, packed(self.sums), packed(self.day)]
+        return [self.is_off, self.day, self.covered_ms, packed(self.sums), packed(self.days)]

@@ -27,31 +27,35 @@ class Trouble:
         self._looks = looks
         self.onsets_ms: dict[int, int] = {}
         """By look: since when it has moved, as it was told first."""
-        self._middles: dict[Named, tuple[float, float]] = {}
-        """Half way between what is usual and where it went, and half of how far that is."""
+        self._halves: dict[Named, float] = {}
+        """Half of how far it went beyond what is usual, which may be another at another hour."""
         self._logs: dict[Named, float | None] = {}
         """None: it is back."""
-        for look, direction, onset_ms, middle, half, log in state or ():
+        for look, direction, onset_ms, half, log in state or ():
             self.onsets_ms[look] = onset_ms
-            self._middles[look, direction] = middle, half
+            self._halves[look, direction] = half
             self._logs[look, direction] = None if log == "back" else -math.inf if log is None else log
 
     @property
     def named(self) -> list[Named]:
         """All that has moved since the episode began."""
-        return list(self._middles)
+        return list(self._halves)
 
-    def name(self, named: Iterable[Named], onsets_ms: Mapping[int, int], means: Floats, levels: Levels) -> bool:
-        """These have moved, to these means; returns whether one of them has not been named before."""
-        is_new = False
+    def name(self, named: Iterable[Named], onsets_ms: Mapping[int, int], means: Floats, levels: Levels) -> None:
+        """These have moved, to these means."""
         for look, direction in named:
-            is_new |= self._about(look) not in set(map(self._about, self.onsets_ms))
-            self.onsets_ms.setdefault(look, onsets_ms[look])
+            self.onsets_ms[look] = onsets_ms[look]
             bound = float(levels.high[look] if direction == UP else levels.low[look])
-            mean = float(means[look])
-            self._middles[look, direction] = (bound + mean) / 2, abs(mean - bound) / 2
+            self._halves[look, direction] = abs(float(means[look]) - bound) / 2
             self._logs[look, direction] = -math.inf
-        return is_new
+
+    def known(self) -> NDArray[np.bool_]:
+        """Of which looks people know: of a feature, whatever of it has moved, as long as that is not back.
+
+        Evidence of these is no news, and would hide that of others.
+        """
+        open_ = {self._about(look) for (look, _), log in self._logs.items() if log is not None}
+        return np.array([self._about(look) in open_ for look in range(len(self._looks))], np.bool_)
 
     def _about(self, look: int) -> tuple[str, str | None]:
         """Of one feature people are told once, whatever of it has moved; of each step by itself."""
@@ -64,7 +68,8 @@ class Trouble:
         for (look, direction), log in self._logs.items():
             if log is None:
                 continue
-            middle, half = self._middles[look, direction]
+            half = self._halves[look, direction]
+            middle = float(levels.high[look]) + half if direction == UP else float(levels.low[look]) - half
             scores = self._looks.scores[look] / UNIT
             # As a mean that has risen.
             level, score = (1 - middle, 1 - scores) if direction == UP else (middle, scores)
@@ -78,14 +83,14 @@ class Trouble:
     def clear(self) -> None:
         """Nothing is wrong any more."""
         self.onsets_ms.clear()
-        self._middles.clear()
+        self._halves.clear()
         self._logs.clear()
 
     def snapshot(self) -> list[Any]:
         """Plain JSON."""
         return [
-            [look, direction, self.onsets_ms[look], middle, half, _kept(self._logs[look, direction])]
-            for (look, direction), (middle, half) in self._middles.items()
+            [look, direction, self.onsets_ms[look], half, _kept(self._logs[look, direction])]
+            for (look, direction), half in self._halves.items()
         ]
 
 

@@ -25,13 +25,32 @@ Singles = NDArray[np.float32]
 HOUR_MS = 3_600_000
 _MONDAY_MS = 4 * 24 * HOUR_MS
 _CHANCE_MIN, _CHANCE_MAX = 1e-12, 0.05
-# An hour of fewer values says nothing.
-_HOUR_MIN = 10
+# An hour of fewer values says nothing of how they vary, and fewer values in all say less than training does.
+_HOUR_MIN = 2
+_WITHIN_MIN = 50
+# One hour of an outage must not make all others look as if they wandered.
+_SQUARE_MAX = 20.0
+_LAG_MAX = 0.98
 _VARIANCE_MIN = 1e-4
 # So many standard deviations more than chance, and hours do differ.
 _SIGMAS = 5.0
 # Of fewer comparisons the design effect would be chance.
-_COMPARED_MIN = 24
+_COMPARED_MIN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """Of shape (looks,)."""
+
+    overall: Floats
+    margin: Floats
+    unit: Floats
+    """How far the level of an hour may be off: this over the root of its rows, and"""
+    square: Floats
+    """this over them."""
+    is_own: NDArray[np.bool_]
+    """Whether hours differ."""
+    highest: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +84,11 @@ class Usual:
         self.counts = np.zeros(hours, np.int64)
         """Rows by hour of the week."""
         self.last = np.full(count, np.nan)
-        self.last_count = np.zeros(count)
+        """How far the last hour was from what was known of it, in standard deviations."""
         self.within = np.zeros((2, count))
         """Squared distances from the means of hours, and how many values."""
-        self.compared = np.zeros((2, count))
-        """Squared differences of two hours, as chance would have them 1 each; and how many."""
+        self.compared = np.zeros((3, count))
+        """Squared differences of two hours, as chance would have them 1 each; how many; products of neighbours."""
 
     def take(self, time_ms: int, rows: int, sums: tuple[Ints, Ints, Ints]) -> None:
         """Take a window, in order of event time."""
@@ -91,13 +110,11 @@ class Usual:
         means = totals / safe / UNIT
         self.within += np.where(known, np.stack((squares / UNIT**2 - counts * means**2, counts)), 0.0)
         place = self._place(self.hour)
-        before, former = self.last, self.last_count
-        if self.is_seasonal:
-            before, former = self.means[:, place].astype(np.float64), np.minimum(counts, self.counts[place])
+        before = self.means[:, place].astype(np.float64)
+        former = np.minimum(counts, self.counts[place]) if self.is_seasonal else np.full(len(counts), self.counts[0])
         self._compare(
             known & ~np.isnan(before) & (former >= _HOUR_MIN), means - before, 1 / safe + 1 / np.maximum(former, 1)
         )
-        self.last, self.last_count = np.where(known, means, np.nan), counts
         known_means = self.means[:, place].astype(np.float64)
         share = self.hour_rows / (self.counts[place] + self.hour_rows)
         merged = np.where(np.isnan(known_means), means, known_means + (means - known_means) * share)
@@ -107,16 +124,25 @@ class Usual:
         self.hour_rows = 0
 
     def _compare(self, is_known: NDArray[np.bool_], differences: Floats, per_value: Floats) -> None:
-        variance = np.maximum(self.within[0] / np.maximum(self.within[1], 1), _VARIANCE_MIN)
-        squares = differences**2 / (variance * per_value)
-        self.compared += np.where(is_known, np.stack((squares, np.ones_like(squares))), 0.0)
+        variance = np.maximum(self._variance(), _VARIANCE_MIN)
+        steps = differences / np.sqrt(variance * per_value)
+        usual = self.compared[0] / np.maximum(self.compared[1], 1)
+        most = np.sqrt(_SQUARE_MAX * np.maximum(usual, 1.0))
+        steps = np.where(is_known, np.clip(steps, -most, most), 0.0)
+        # Hours that follow each other are compared as well: levels that wander hang together.
+        products = np.where(is_known & ~np.isnan(self.last), steps * self.last, 0.0)
+        self.compared += np.stack((steps**2, is_known.astype(np.float64), products))
+        self.last = np.where(is_known, steps, np.nan)
+
+    def _variance(self) -> Floats:
+        """Of single values within an hour; of few of them that of training."""
+        within: Floats = self.within[0] / np.maximum(self.within[1], 1)
+        return np.where(self.within[1] >= _WITHIN_MIN, within, self.looks.spread**2)
 
     def expected(self, start_ms: int, end_ms: int) -> Floats:
         """The mean that is usual in that time, each of its hours weighed alike; NaN of what never came."""
-        design = self.design()
-        found: Floats = np.mean(
-            [self._known(place, 0.0, design)[0] for place in self._places(start_ms, end_ms)], axis=0
-        )
+        shared = self._shared(0.0, self.design())
+        found: Floats = np.mean([self._known(place, shared)[0] for place in self._places(start_ms, end_ms)], axis=0)
         return found
 
     def _places(self, start_ms: int, end_ms: int) -> list[int]:
@@ -139,11 +165,16 @@ class Usual:
 
     def design(self) -> Floats:
         """How many values say as much as one independent one."""
-        squares, count = self.compared
+        squares, count, products = self.compared
         # By chance alone the mean of so many squares is sometimes above 1.
         chance = 1 + 2 * np.sqrt(2 / np.maximum(count, 1))
         found = np.where(count >= _COMPARED_MIN, squares / np.maximum(count, 1), 1.0)
-        return np.where(found > chance, np.maximum(found, 1.0), 1.0)
+        found = np.where(found > chance, np.maximum(found, 1.0), 1.0)
+        # Of a level that stays for a while (an autoregression) the mean of many hours is as much less sure.
+        lag = np.where(count >= _COMPARED_MIN, products / np.maximum(squares, 1e-9), 0.0)
+        lag = np.where((found > 1.0) & (lag > 2 / np.sqrt(np.maximum(count, 1))), np.minimum(lag, _LAG_MAX), 0.0)
+        effect: Floats = found * (1 + lag) / (1 - lag)
+        return effect
 
     def levels(self, span_ms: tuple[int, int] | None, tolerance: float) -> Levels:
         """Between which each mean may lie in that time, from training and from what was learnt; None: nothing was."""
@@ -153,8 +184,9 @@ class Usual:
         if span_ms is not None and self.rows:
             chance = min(_CHANCE_MAX, max(_CHANCE_MIN, self.spent / (2 * len(looks))))
             design = self.design()
+            shared = self._shared(quantile(chance), design)
             for place in self._places(*span_ms):
-                mean, margin = self._known(place, quantile(chance), design)
+                mean, margin = self._known(place, shared)
                 low, high = np.fmin(low, mean - margin), np.fmax(high, mean + margin)
         low, high = low - tolerance, high + tolerance
         # What is declared stays, and what nothing is known of is not asked.
@@ -162,23 +194,32 @@ class Usual:
         high = np.where(looks.is_contract, looks.margin, np.nan_to_num(high, nan=1.0))
         return Levels(low, high, np.where(looks.is_contract, 1.0, design))
 
-    def _known(self, place: int, z: float, design: Floats) -> tuple[Floats, Floats]:
-        """Where each mean was at this hour of the week, and how far that may be off."""
+    def _shared(self, z: float, design: Floats) -> _Shared:
+        """What the levels of all hours follow from; `z`: by so many deviations a level may be off."""
         overall, total = self.level(), max(1, int(self.counts.sum()))
-        variance = np.maximum(self.within[0] / np.maximum(self.within[1], 1), _VARIANCE_MIN)
-        part = np.clip(self.within[1] / max(1, self.rows), 1e-6, 1.0)
-        margin = z * np.sqrt(variance * design / (total * part)) + z**2 * design / (2 * total * part)
+        variance = np.maximum(self._variance(), _VARIANCE_MIN)
+        is_some = self.within[1] >= _WITHIN_MIN
+        part = np.where(is_some, np.clip(self.within[1] / max(1, self.rows), 1e-6, 1.0), 1.0)
+        unit, square = z * np.sqrt(variance * design / part), z**2 * design / (2 * part)
+        margin = unit / np.sqrt(total) + square / total
         if not self.is_seasonal:
-            return overall, margin
+            nowhere = np.zeros(len(self.looks), np.bool_)
+            return _Shared(overall, margin, unit, square, nowhere, overall)
+        highest = np.nanmax(np.where(np.isnan(self.means), -1.0, self.means), axis=1)
+        return _Shared(overall, margin, unit, square, self._differs(overall, variance, design, part), highest)
+
+    def _known(self, place: int, shared: _Shared) -> tuple[Floats, Floats]:
+        """Where each mean was at this hour of the week, and how far that may be off."""
+        if not shared.is_own.any():
+            return shared.overall, shared.margin
         means = self.means[:, place].astype(np.float64)
         count = max(1, int(self.counts[place]))
-        own = z * np.sqrt(variance * design / (count * part)) + z**2 * design / (2 * count * part)
-        is_own = self._differs(overall, variance, design, part)
+        own = shared.unit / np.sqrt(count) + shared.square / count
         # An hour that never was may be like any other.
-        highest = np.nanmax(np.where(np.isnan(self.means), -1.0, self.means), axis=1)
-        own = np.where(np.isnan(means), np.maximum(highest - overall, 0) + own, own)
-        means = np.where(np.isnan(means), overall, means)
-        return np.where(is_own, means, overall), np.where(is_own, own, margin)
+        own = np.where(np.isnan(means), np.maximum(shared.highest - shared.overall, 0) + own, own)
+        means = np.where(np.isnan(means), shared.overall, means)
+        is_own = shared.is_own
+        return np.where(is_own, means, shared.overall), np.where(is_own, own, shared.margin)
 
     def _differs(self, overall: Floats, variance: Floats, design: Floats, part: Floats) -> NDArray[np.bool_]:
         """Whether the hours of the week differ more than by chance."""
@@ -205,7 +246,7 @@ class Usual:
 
 
 _PLAIN = ("start_ms", "given", "spent", "rows", "hour", "hour_rows")
-_ARRAYS = ("sums", "means", "counts", "last", "last_count", "within", "compared")
+_ARRAYS = ("sums", "means", "counts", "last", "within", "compared")
 
 
 def packed(array: NDArray[Any]) -> str:

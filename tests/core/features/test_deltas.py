@@ -21,7 +21,7 @@ from tests.laws.test_join import JSON
 
 LIMITS = st.sampled_from([1, 200, 500, 2_000, 10**6])
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-COUNTS = st.integers(0, 1 << 53)
+COUNTS = st.integers(0, 1 << 28)
 EXAMPLES = st.builds(
     Example,
     offset=COUNTS,
@@ -34,7 +34,7 @@ EXAMPLES = st.builds(
 @st.composite
 def windows(draw: st.DrawFn, segments: int) -> Counts:
     """What came in one window of one of so many segments."""
-    pairs = draw(st.dictionaries(st.integers(0, 1 << 40), st.integers(1, 1 << 40), max_size=6))
+    pairs = draw(st.dictionaries(st.integers(0, 1 << 28), st.integers(1, 1 << 28), max_size=6))
     bins = sorted(pairs)
     return Counts(
         segment=draw(st.integers(0, segments - 1)),

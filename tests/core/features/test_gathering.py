@@ -1,7 +1,7 @@
 """Windows of all sources, added up, and released in event-time order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from streamguard.core.outcomes import OutcomeRecord
 
 SOURCES = 3
 BINS = 5
-SHAPES = {"a": Shape("fa", BINS, 10), "b": Shape("fb", BINS, 20)}
+SHAPES = {"a": Shape("fa", BINS, 10, split=1), "b": Shape("fb", BINS, 20, split=1)}
 SEGMENTS: list[tuple[str | None, ...]] = [("DE",), (None,), ("",)]
 Records = list[OutcomeRecord]
 
@@ -172,12 +172,16 @@ def one(source: int, start_ms: int, until_ms: int | None, rows: int = 1, **other
 
 
 def test_an_idle_source_is_not_waited_for() -> None:
-    """It has never had a record; when it comes after all, it is waited for again."""
+    """It has never had a record; when it comes after all, it is waited for again, as soon as its outcomes are."""
     gathering = Gathering(2, SHAPES)
     idle = record(1, [], None, is_idle=True)
     assert told(gathering, one(0, 0, 15)) == []
     assert told(gathering, idle) == [(10, 1)]
     assert told(gathering, one(1, 20, 20)) == []
+    assert told(gathering, one(0, 20, 40)) == [(30, 2)]
+    gathering = Gathering(2, SHAPES)
+    assert told(gathering, one(0, 0, 15), idle) == [(10, 1)]
+    assert told(gathering, replace(one(1, 20, 20), watermark_ms=15)) == []
     assert told(gathering, one(0, 20, 40)) == []
     assert told(gathering, one(1, 30, 29)) == []
     assert told(gathering, one(1, 30, 30)) == [(30, 2)]
