@@ -328,7 +328,11 @@ def check_config(config: ConfigPath) -> None:
 
     Every problem is listed, with its line. Brokers are not asked, so that this works anywhere.
     """
+    from streamguard.worker.topology import references  # noqa: PLC0415 - its imports take a while
+
     loaded = configuration.load(config)
+    # Profiles are read, and functions imported: what is wrong with them a worker would be the first to say.
+    references(loaded)
     compared = len(configuration.variants(loaded)) - 1
     lines = [f"backtest: {compared} settings beside this one"] if compared else []
     typer.echo("\n".join([f"ok: {config}", *_summary(loaded), *lines]))
@@ -362,7 +366,7 @@ def _summary(config: Config) -> list[str]:
         held += f", about {join.store.memory_records:,} of them in memory"
     per_second = fitting * 1000 // (2 * config.horizon_ms)
     enough = f"about {per_second:,} predictions a second with their labels over {format_duration_ms(config.horizon_ms)}"
-    is_budgeted = any(monitor.budgeted for monitor in config.monitors)
+    is_budgeted = any(monitor.budgeted or monitor.data for monitor in config.monitors)
     return [
         f"log: {place}, group {log.group}",
         f"topics: {inputs} -> {topics['outcomes']} -> {topics['alerts']}",

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from streamguard.config import load
 
@@ -77,6 +78,20 @@ def test_check_sums_up_what_a_configuration_does(config: Path) -> None:
         ),
     ]
     assert (done.stderr, done.returncode) == ("", 0)
+
+
+def test_check_reads_the_profile_that_a_monitor_names(config: Path, tmp_path: Path) -> None:
+    """A worker would be the first to say what is wrong with it."""
+    profile = tmp_path / "profile.json"
+    profile.write_text("{}", encoding="utf-8")
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    settings["monitors"][0]["data"] = {"profile": str(profile)}
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    done = streamguard("config", "check", config)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {profile}: is no profile: it has no v, or no features. Build it again: streamguard profile build\n"
+    )
 
 
 def test_check_lists_every_problem_on_stderr(config: Path) -> None:

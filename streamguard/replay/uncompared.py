@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from streamguard.config import Variant
+from streamguard.core.durations import format_duration_ms
 from streamguard.errors import ConfigError
 from streamguard.replay.engine import Replayed
 from streamguard.replay.ledger import Ledger
@@ -10,6 +11,7 @@ from streamguard.replay.ledger import Ledger
 # What predictions are counted by: each in one way for all settings.
 _COUNTED = ("profile", "features", "fields", "leave_out", "steps", "raw", "window_ms")
 _SHOWN = 3
+_DAY_MS = 86_400_000
 
 
 def check_counted(tried: Sequence[Variant]) -> None:
@@ -31,6 +33,7 @@ def uncompared(found: Replayed, ledger: Ledger) -> Iterator[str]:
     """Sentences on predictions that were held against nothing, and on features that never came."""
     yield from _uncounted(found)
     yield from _absent_features(ledger)
+    yield from _still_learning(ledger)
 
 
 def _uncounted(found: Replayed) -> Iterator[str]:
@@ -62,3 +65,15 @@ def _absent_features(ledger: Ledger) -> Iterator[str]:
                 f"monitor {name!r}: of {course.rows:,} predictions none has {names}{others}, which training had: look"
                 " at data.features and data.fields, or leave them out (data.leave_out)"
             )
+
+
+def _still_learning(ledger: Ledger) -> Iterator[str]:
+    for course in ledger.carried.all:
+        data, span = course.monitor.data, course.span
+        if data is None or span is None or not data.baseline_ms or span[1] - span[0] > data.baseline_ms:
+            continue
+        wanted, had = format_duration_ms(data.baseline_ms), (span[1] - span[0]) / _DAY_MS
+        yield (
+            f"monitor {course.monitor.name!r}: data.baseline is {wanted}, and there are {had:.3g} days: until it is"
+            " learnt only steps and what differs grossly are told; give more history, or set baseline: 0s"
+        )

@@ -139,6 +139,19 @@ def test_predictions_without_features_are_told(profile: Path) -> None:
     assert any("nothing that predictions carry was compared" in each for each in result.notes)
 
 
+def test_a_history_that_is_shorter_than_the_baseline_is_told(profile: Path) -> None:
+    """Else nobody would know why there are no alerts."""
+    config = carrying.config(profile)
+    data = config.monitors[0].data
+    assert data is not None
+    longer = config.monitors[0].model_copy(update={"data": data.model_copy(update={"baseline_ms": 14 * 86_400_000})})
+    rows, truth = list(carrying.predictions(900)), list(carrying.labels(900))
+    for each, is_told in ((config, False), (config.model_copy(update={"monitors": (longer,)}), True)):
+        notes = [note for note in replayed(each, rows, truth).notes if "data.baseline is" in note]
+        assert bool(notes) == is_told
+        assert all(note.startswith("monitor 'm': data.baseline is 14d, and there are ") for note in notes)
+
+
 def test_a_budget_is_judged_by_all_that_share_it(profile: Path) -> None:
     """A monitor of predictions alone has one, too."""
     config = carrying.config(profile, {"threshold": None})
