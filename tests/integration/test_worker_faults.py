@@ -19,7 +19,7 @@ from tests.stopping import stop
 
 pytestmark = pytest.mark.broker
 
-PIECE = 250
+PIECE = 125
 ALL = 4 + 4 + 2
 """Partitions of the inputs and the outcomes."""
 

@@ -45,12 +45,6 @@ class Settled:
             return None
         return {"rate": round(sum(each[1] for each in found) / count / _MILLION, 6), "count": count}
 
-    def forget(self, time_ms: int) -> None:
-        """Nobody asks of moments before that any more."""
-        first = time_ms // HOUR_MS - _HOURS_MAX
-        while self._hours and next(iter(self._hours)) < first:
-            del self._hours[next(iter(self._hours))]
-
     def snapshot(self) -> dict[str, list[int]]:
         """Plain JSON."""
         return {str(hour): each for hour, each in self._hours.items()}
