@@ -7,7 +7,6 @@ note of a few dozen bytes beside each committed offset says from where on re-rea
 """
 
 import math
-from collections.abc import Mapping as Mapping_
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -66,7 +65,7 @@ class JoinSettings:
     with_scores: bool = False
     memory_records: int = 500_000
     """About how many are kept in memory where there is a disk."""
-    references: Mapping_[int, Reference] = field(default_factory=dict)
+    references: dict[int, Reference] = field(default_factory=dict)
     """By monitor: what its predictions are counted for."""
 
 

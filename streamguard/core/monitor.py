@@ -53,8 +53,7 @@ class MonitorTask:
     def counts(self) -> dict[str, int]:
         """Outcomes, and what became of them."""
         intake = self._intake.counts
-        unwatched = self._watching.unwatched_count
-        return {**intake, "unwatched": unwatched, "alerts": self._alert_count}
+        return {**intake, "unwatched": self._watching.unwatched_count, "alerts": self._alert_count}
 
     @property
     def has_obsolete(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from streamguard.core.features.number_steps import floats
 from streamguard.profile.frequent import Frequent
 from streamguard.profile.numbers import Numbers
 from streamguard.profile.patterns import shapes
@@ -151,7 +152,7 @@ class Feature:
 
     def _add_integers(self, values: Sequence[int]) -> None:
         self.kinds.integer += len(values)
-        numbers = _floats(values)
+        numbers = floats(values)
         self.beyond_exact += int(np.count_nonzero(np.abs(numbers) >= EXACT_MAX))
         self._take(numbers[np.isfinite(numbers)])
         if self.categories.capacity:
@@ -196,21 +197,6 @@ class Feature:
         self.characters += characters
         self.shortest = min((each for each in (self.shortest, shortest) if each is not None), default=None)
         self.longest = max((each for each in (self.longest, longest) if each is not None), default=None)
-
-
-def _floats(values: Sequence[int]) -> Floats:
-    """Whole numbers as the nearest float64; infinite where there is none."""
-    try:
-        return np.array(values, np.float64)
-    except OverflowError:
-        return np.array([_float(value) for value in values], np.float64)
-
-
-def _float(value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return np.inf if value > 0 else -np.inf
 
 
 def is_category(value: str | int) -> bool:

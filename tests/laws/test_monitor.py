@@ -131,11 +131,11 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from paths(inner, (*path, name))
 
 
-def changed(path: tuple[Any, ...], replacement: Any) -> Any:
-    """The valid record with one place replaced; or removed, for an Ellipsis."""
+def changed(valid: Any, path: tuple[Any, ...], replacement: Any) -> Any:
+    """A valid document with one place replaced; or removed, for an Ellipsis."""
     if not path:
         return None if replacement is ... else replacement
-    document = orjson.loads(orjson.dumps(VALID))
+    document = orjson.loads(orjson.dumps(valid))
     inner = document
     for name in path[:-1]:
         inner = inner[name]
@@ -149,7 +149,9 @@ def changed(path: tuple[Any, ...], replacement: Any) -> Any:
 EDGES = st.sampled_from(
     [-1, 0, 1, 2, 1 << 62, -(1 << 62), 1 << 63, 10**17, 253_402_300_800_000, "", "a", [[1]], [[[1]]], [[]]]
 )
-MUTATED = st.builds(changed, st.sampled_from(list(paths(VALID))), st.just(...) | EDGES | JSON).map(orjson.dumps)
+MUTATED = st.builds(changed, st.just(VALID), st.sampled_from(list(paths(VALID))), st.just(...) | EDGES | JSON).map(
+    orjson.dumps
+)
 
 
 @LAW

@@ -91,10 +91,7 @@ def _window(each: Counts, segment: int) -> bytes:
         "counts": each.counts,
         "scored": each.scored,
         "expected": each.expected,
-        "examples": [
-            [column, one.offset, one.time_ms, one.request_id, *one.shown]
-            for column, one in sorted(each.examples.items())
-        ],
+        "examples": _examples(each.examples),
     }
     return orjson.dumps(window, option=orjson.OPT_SERIALIZE_NUMPY)
 

@@ -14,6 +14,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from streamguard.core.features.number_steps import floats
 from streamguard.core.features.reference import (
     BINS_OF_FATES,
     CHANGED,
@@ -39,10 +40,7 @@ _SHOWN_CHARS = 200
 # Lists and objects may be nested deeper than Python goes.
 _SHORT = Repr()
 _SHORT.maxother = _SHORT.maxstring = _SHOWN_CHARS
-_NUMBERS: set[type] = {int, float}
-_NONE = type(None)
-_NUMBERS_OR_NONE = {*_NUMBERS, _NONE}
-_TEXTS: set[type] = {str, _NONE}
+_TEXTS: set[type] = {str, type(None)}
 
 Floats = NDArray[np.float64]
 Values = Sequence[Any]
@@ -263,22 +261,10 @@ class _Counter:
         return _clear(made), _clear(value)
 
     def _numbers(self, values: Values) -> Ints:
-        types = set(map(type, values))
-        if types <= _NUMBERS_OR_NONE:
-            try:
-                # None becomes NaN, which JSON cannot say.
-                numbers = np.array(values, np.float64)
-            except OverflowError:
-                pass  # whole numbers that no float is as large as
-            else:
-                bins = FIRST + np.searchsorted(self._edges, numbers, "right")
-                if _NONE in types:
-                    bins[np.isnan(numbers)] = MISSING
-                return bins
-        numbers = np.array([_float(each) if type(each) in _NUMBERS else np.nan for each in values])
+        numbers = floats(values)
         bins = FIRST + np.searchsorted(self._edges, numbers, "right")
-        bins[np.isnan(numbers)] = ODD
-        bins[[each is None for each in values]] = MISSING
+        others = np.flatnonzero(np.isnan(numbers))
+        bins[others] = [MISSING if values[place] is None else ODD for place in others.tolist()]
         return bins
 
     def _categories(self, values: Values) -> Ints:
@@ -333,13 +319,6 @@ class _Counter:
 def _clear(value: Any) -> str:
     text = value[:_SHOWN_CHARS] if type(value) is str else _SHORT.repr(value)
     return text[:_SHOWN_CHARS].encode("utf-8", "replace").decode()
-
-
-def _float(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return np.inf if value > 0 else -np.inf
 
 
 def _windows(rows: Given, window_ms: int) -> tuple[Ints, NDArray[np.intp]]:

@@ -42,11 +42,8 @@ class Window:
         self._pieces.clear()
 
     def add(self, source: int, found: Counts) -> None:
-        """Take what one source has."""
-        if len(self.counts):
-            self.counts[found.bins] += found.counts
-        else:
-            self._pieces.append((found.bins, found.counts))
+        """Take what one source has; counts are there once they are summed up."""
+        self._pieces.append((found.bins, found.counts))
         self._sum(found.rows, found.scored, found.expected)
         self._span({source: found.offsets}, {column: (source, each) for column, each in found.examples.items()})
 

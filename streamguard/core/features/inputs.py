@@ -55,7 +55,6 @@ class Inputs:
             raise ValueError(f"monitor {monitor.name!r} has no data section")
         looks = bets.looks
         self._monitor, self._settings, self._looks, self._bets = monitor, settings, looks, bets
-        self.values = tuple(values)
         self._named = dict(zip(monitor.split_by, values, strict=True)) if values else {}
         self._cooldown_ms, self._budget, self._topic = cooldown_ms, budget, predictions_topic
         self._levels: tuple[int, Levels] | None = None

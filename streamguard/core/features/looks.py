@@ -84,6 +84,8 @@ class Looks:
         self.column = np.array([look.column for look in self.all], np.int64)
         self.is_contract = np.array([reference.columns[look.column].kind in DECLARED for look in self.all], np.bool_)
         """Whether what is allowed is declared, and not learnt."""
+        self.about = [_about(reference.columns[look.column]) for look in self.all]
+        """What people are told of once: a feature, whatever of it has moved; each step by itself."""
         known = [self._trained(look) for look in self.all]
         self.level = np.where(self.is_contract, 0.0, [each[0] for each in known])
         """The mean in training; NaN where that is not known."""
@@ -149,6 +151,10 @@ def _looks(number: int, column: Column) -> list[Look]:
         found += [Look(number, What.VALUE, _scores(size, {**own, place: UNIT}), place) for place in places]
         found.append(Look(number, What.OTHERS, _scores(size, {**own, size - 1: UNIT})))
     return found
+
+
+def _about(column: Column) -> tuple[str, str | None]:
+    return column.feature, column.trait if column.kind in DECLARED else None
 
 
 def _scores(size: int, by_bin: dict[int, int]) -> tuple[int, ...]:

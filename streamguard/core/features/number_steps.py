@@ -38,7 +38,7 @@ class Clip:
     name: ClassVar[str] = "clip"
 
     def fates(self, values: Sequence[Any], _: Traits | None = None) -> Fates:
-        numbers = _floats(values)
+        numbers = floats(values)
         is_changed = np.zeros(len(numbers), np.bool_)
         if self.low is not None:
             is_changed |= (numbers < self.low) & (numbers != np.float32(self.low))
@@ -65,7 +65,7 @@ class Round:
     name: ClassVar[str] = "round"
 
     def fates(self, values: Sequence[Any], _: Traits | None = None) -> Fates:
-        numbers = _floats(values)
+        numbers = floats(values)
         factor = 10.0 ** abs(self.digits)
         with np.errstate(over="ignore", invalid="ignore"):
             whole = np.rint(numbers * factor if self.digits >= 0 else numbers / factor)
@@ -95,7 +95,7 @@ class Scale:
     def fates(self, values: Sequence[Any], _: Traits | None = None) -> Fates:
         low, high = self.to
         margin = _TOLERANCE * max(abs(low), abs(high))
-        numbers = _floats(values)
+        numbers = floats(values)
         return _told(numbers, (numbers < low - margin) | (numbers > high + margin))
 
     def applied(self, value: Any) -> Any:
@@ -104,7 +104,7 @@ class Scale:
         if self.source is None:
             raise StepFailedError("scale: what comes of a number is not known without the range that it is from")
         (low, high), (start, end) = self.to, self.source
-        scaled = low + (_float(value) - start) / (float(end) - start) * (float(high) - low)
+        scaled = low + (as_float(value) - start) / (float(end) - start) * (float(high) - low)
         return min(max(scaled, float(low)), float(high))
 
 
@@ -121,7 +121,7 @@ class Standardize:
         return np.zeros(len(values), np.int8)
 
     def applied(self, value: Any) -> Any:
-        return (_float(value) - self.mean) / self.sd if _is_number(value) else value
+        return (as_float(value) - self.mean) / self.sd if _is_number(value) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,21 +191,22 @@ def _is_number(value: Any) -> bool:
     return type(value) in _NUMBERS and value == value  # noqa: PLR0124 - NaN is not
 
 
-def _float(number: Number) -> float:
+def as_float(number: Number) -> float:
+    """The nearest float; infinite where a whole number is larger than any."""
     try:
         return float(number)
     except OverflowError:
         return math.inf if number > 0 else -math.inf
 
 
-def _floats(values: Sequence[Any]) -> Floats:
+def floats(values: Sequence[Any]) -> Floats:
     """Numbers as they are, NaN for everything else."""
     if set(map(type, values)) <= _READ_AS_THEY_ARE:
         try:
             return np.array(values, np.float64)
         except OverflowError:
             pass  # a whole number that no float is as large as
-    return np.array([_float(each) if type(each) in _NUMBERS else math.nan for each in values], np.float64)
+    return np.array([as_float(each) if type(each) in _NUMBERS else math.nan for each in values], np.float64)
 
 
 def _told(numbers: Floats, is_changed: NDArray[np.bool_]) -> Fates:

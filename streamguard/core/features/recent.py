@@ -12,7 +12,6 @@ import numpy as np
 
 from streamguard.core.features.folding import Example
 from streamguard.core.features.gathering import Window
-from streamguard.core.features.reference import Ints
 from streamguard.core.features.usual import packed, unpacked
 
 _SAME_SIZE_MAX = 3
@@ -92,10 +91,6 @@ class Recent:
                 break
             total = pane.merged(total)
         return total
-
-    def counts(self) -> Ints:
-        """Of each pane; shape (panes, bins)."""
-        return np.stack([pane.counts for pane in self.panes]).astype(np.int64)
 
     def snapshot(self) -> list[dict[str, Any]]:
         """Plain JSON."""

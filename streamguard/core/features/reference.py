@@ -114,12 +114,8 @@ class Reference:
     window_ms: int
     profile: str | None = None
     """Name of the profile."""
-    model: str | None = None
-    version: str | None = None
     known: frozenset[str] = frozenset()
     """Names of fields next to the features that training had."""
-    features: Path = ()
-    """Where the features are."""
     calibration: tuple[tuple[float, float], ...] = ()
     """From which score on the positive class has which rate; empty: not known."""
     positive: tuple[Scalar, ...] = (1, True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from streamguard.core.baseline import UNIT
 from streamguard.core.features.evidence import FINE, UP, recovery
 from streamguard.core.features.looks import Looks
-from streamguard.core.features.reference import DECLARED, Ints
+from streamguard.core.features.reference import Ints
 from streamguard.core.features.usual import Levels
 
 Floats = NDArray[np.float64]
@@ -54,13 +54,9 @@ class Trouble:
 
         Evidence of these is no news, and would hide that of others.
         """
-        open_ = {self._about(look) for (look, _), log in self._logs.items() if log is not None}
-        return np.array([self._about(look) in open_ for look in range(len(self._looks))], np.bool_)
-
-    def _about(self, look: int) -> tuple[str, str | None]:
-        """Of one feature people are told once, whatever of it has moved; of each step by itself."""
-        column = self._looks.reference.columns[self._looks.all[look].column]
-        return column.feature, column.trait if column.kind in DECLARED else None
+        about = self._looks.about
+        open_ = {about[look] for (look, _), log in self._logs.items() if log is not None}
+        return np.array([each in open_ for each in about], np.bool_)
 
     def take(self, gathered: Ints, stake: float, levels: Levels) -> bool:
         """Take a window's counts; returns whether all are back."""

@@ -1,9 +1,9 @@
 """What is usual in a stream of predictions: where each mean lies, by the hour of the week, and how much it wanders.
 
-Theory of operation. Means over hours are compared with those of the same hour a week before (without a season, with the
-hour before): how much more they differ than independent values would is the design effect, which covers values that
-depend on each other as well as levels that wander. Means that do not differ by hour of the week more than that have one
-level for all hours; the others have one for each.
+Theory of operation. Means over hours are compared with what is known of the same hour of the week (without a season, of
+all hours before): how much more they differ than independent values would, and how much neighbouring hours do so alike,
+is the design effect, which covers values that depend on each other as well as levels that wander. Means that do not
+differ by hour of the week more than that have one level for all hours; the others have one for each.
 """
 
 import base64
@@ -20,7 +20,6 @@ from streamguard.core.features.looks import Looks
 from streamguard.core.features.reference import Ints
 
 Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 HOUR_MS = 3_600_000
 _MONDAY_MS = 4 * 24 * HOUR_MS
@@ -115,10 +114,9 @@ class Usual:
         self._compare(
             known & ~np.isnan(before) & (former >= _HOUR_MIN), means - before, 1 / safe + 1 / np.maximum(former, 1)
         )
-        known_means = self.means[:, place].astype(np.float64)
         share = self.hour_rows / (self.counts[place] + self.hour_rows)
-        merged = np.where(np.isnan(known_means), means, known_means + (means - known_means) * share)
-        self.means[:, place] = np.where(counts > 0, merged, known_means)
+        merged = np.where(np.isnan(before), means, before + (means - before) * share)
+        self.means[:, place] = np.where(counts > 0, merged, before)
         self.counts[place] += self.hour_rows
         self.sums[:] = 0
         self.hour_rows = 0

@@ -138,10 +138,11 @@ class Live:
         scores = [each.get("score", float("nan")) for each in documents]
         counted = self._fold.counts(given(documents, start_ms, start=self.offset, scores=scores))
         self.offset += len(documents)
-        counts = np.zeros(self.reference.size, np.int64)
-        found = Window((self._name, segment), start_ms, start_ms + self.reference.window_ms, counts)
+        end_ms = start_ms + self.reference.window_ms
+        found = Window((self._name, segment), start_ms, end_ms, np.empty(0, np.int64))
         for each in counted:
             found.add(0, each)
+        found.fill(self.reference.size)
         return found
 
     def take(self, windows: Iterable[Window]) -> list[Alert]:

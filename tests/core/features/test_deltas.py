@@ -1,6 +1,5 @@
 """What join tasks tell of predictions, as JSON and back."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +17,7 @@ from streamguard.reference.comparing import reference_of
 from tests.core.features import helpers
 from tests.core.features.helpers import START_MS, profile_of, wanted
 from tests.laws.test_join import JSON
+from tests.laws.test_monitor import changed, paths
 
 LIMITS = st.sampled_from([1, 200, 500, 2_000, 10**6])
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -125,33 +125,10 @@ RECORD: dict[str, Any] = {
 }
 
 
-def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a document."""
-    yield path
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, inner in pairs:
-        yield from paths(inner, (*path, name))
-
-
-def changed(path: tuple[Any, ...], replacement: Any) -> Any:
-    """The valid block with one place replaced; or removed, for an Ellipsis."""
-    if not path:
-        return None if replacement is ... else replacement
-    document = orjson.loads(orjson.dumps(BLOCK))
-    inner = document
-    for name in path[:-1]:
-        inner = inner[name]
-    if replacement is ...:
-        del inner[path[-1]]
-    else:
-        inner[path[-1]] = replacement
-    return document
-
-
 EDGES = st.sampled_from(
     [-1, 0, 1, 2, True, 0.5, 1 << 63, (1 << 64) - 1, -(1 << 63), TIME_MAX_MS + 1, "", "ab", [[1]], [[]], {}, {"a": 1}]
 )
-MUTATED = st.builds(changed, st.sampled_from(list(paths(BLOCK))), st.just(...) | EDGES | JSON)
+MUTATED = st.builds(changed, st.just(BLOCK), st.sampled_from(list(paths(BLOCK))), st.just(...) | EDGES | JSON)
 
 
 @given(st.one_of(st.lists(MUTATED, max_size=2), st.lists(st.just(BLOCK) | JSON, max_size=2), JSON, EDGES))
@@ -203,7 +180,7 @@ def test_a_block_that_says_nothing_is_refused(path: tuple[Any, ...], value: Any)
     """And the same block without the damage is not."""
     assert len(read_outcomes(orjson.dumps({**RECORD, "features": [BLOCK]})).features) == 1
     with pytest.raises(ValueError, match=r".+"):
-        read_outcomes(orjson.dumps({**RECORD, "features": [changed(path, value)]}))
+        read_outcomes(orjson.dumps({**RECORD, "features": [changed(BLOCK, path, value)]}))
 
 
 def test_records_of_before_have_no_features() -> None:
