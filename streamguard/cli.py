@@ -328,11 +328,13 @@ def check_config(config: ConfigPath) -> None:
 
     Every problem is listed, with its line. Brokers are not asked, so that this works anywhere.
     """
+    from streamguard.worker.arriving import arrivals  # noqa: PLC0415 - its imports take a while
     from streamguard.worker.topology import references  # noqa: PLC0415 - its imports take a while
 
     loaded = configuration.load(config)
-    # Profiles are read, and functions imported: what is wrong with them a worker would be the first to say.
+    # Profiles and contracts are read, functions imported: else a worker would be the first to say what is wrong.
     references(loaded)
+    arrivals(loaded, 1)
     compared = len(configuration.variants(loaded)) - 1
     lines = [f"backtest: {compared} settings beside this one"] if compared else []
     typer.echo("\n".join([f"ok: {config}", *_summary(loaded), *lines]))

@@ -37,11 +37,13 @@ LAYERS = [
     ["streamguard.config.*"],
     [
         "streamguard.core.alerts",
+        "streamguard.core.arrivals.*",
         "streamguard.core.budget",
         "streamguard.core.checks",
         "streamguard.core.codec",
         "streamguard.core.cold",
         "streamguard.core.confusion",
+        "streamguard.core.contract.*",
         "streamguard.core.explaining",
         "streamguard.core.features.*",
         "streamguard.core.fields",

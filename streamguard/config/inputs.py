@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from pydantic import Field as Setting
 
+from streamguard.config.arrivals import InputVolume, MessageContract
 from streamguard.config.base import Problem, Section
 from streamguard.config.types import Count, Duration, Field, Text, TopicName
 
@@ -32,6 +33,10 @@ class Predictions(Section):
     """Topic that the serving side writes to."""
     fields: PredictionFields = PredictionFields()
     """Where a record keeps what."""
+    contract: MessageContract | None = None
+    """Alert when records no longer look as they must. Null: no such check."""
+    volume: InputVolume | None = None
+    """Alert when records stop, or fall off. Null: no such check."""
 
 
 class LabelFields(Section):
@@ -53,6 +58,10 @@ class Labels(Section):
     """Topic that the truth arrives on."""
     fields: LabelFields = LabelFields()
     """Where a record keeps what."""
+    contract: MessageContract | None = None
+    """Alert when records no longer look as they must. Null: no such check."""
+    volume: InputVolume | None = None
+    """Alert when records stop, or fall off. Null: no such check."""
 
 
 class Store(Section):

@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from streamguard.core.contract.inspecting import Differences, Inspector
 from streamguard.core.fields import (
     CONVERSIONS,
     SEGMENT_CHARS_MAX,
@@ -136,9 +137,22 @@ class Mapping:
 class Reader:
     """Reads the batches of one side. Its caches share objects between records; they hold no state."""
 
-    def __init__(self, mapping: Mapping, watches: Sequence[Watch] = (), *, keeps_documents: bool = False) -> None:
-        """`keeps_documents`: each record is parsed, also one that differs from another in its ID and time alone."""
+    def __init__(
+        self,
+        mapping: Mapping,
+        watches: Sequence[Watch] = (),
+        *,
+        keeps_documents: bool = False,
+        inspector: Inspector | None = None,
+    ) -> None:
+        """`keeps_documents`: each record is parsed, also one that differs from another in its ID and time alone.
+
+        `inspector`: holds records against a contract.
+        """
         self._keeps_documents = keeps_documents
+        self._inspector = inspector
+        self.differences = Differences()
+        """What the records of the last batch have that the contract has not."""
         self._mapping = mapping
         self._watches = watches
         self._convert = CONVERSIONS[mapping.value_type]
@@ -164,10 +178,12 @@ class Reader:
         offsets = np.asarray(batch.offsets, np.int64)
         times = np.asarray(batch.timestamps, np.int64)
         parts = []
+        self.differences = Differences()
         values = Blobs.of(batch.values)
         is_left = np.ones(len(batch), np.bool_)
         for found in () if self._keeps_documents else self._skeletons.read(values, times):
             is_left[found.rows] = False
+            self._note_kept(found.rows, found.marks)
             ends = np.cumsum(found.id_sizes)
             parts.append(
                 Columns(
@@ -182,6 +198,8 @@ class Reader:
         left = np.flatnonzero(is_left)
         records = zip(values.take(left), times[left].tolist(), offsets[left].tolist(), left.tolist(), strict=True)
         rows, rejections = self._read_singly(records)
+        if self._inspector is not None:
+            rows, rejections = self._inspect(self._inspector, values, left, offsets, rows, rejections)
         if rows or not parts:
             parts.append(self._columns(rows))
         if len(parts) == 1:
@@ -236,15 +254,51 @@ class Reader:
                 self._count_unmonitored(orjson.loads(raw or b""))
         return rows, rejections
 
+    def _inspect(
+        self,
+        inspector: Inspector,
+        values: Blobs,
+        left: NDArray[np.intp],
+        offsets: Ints,
+        rows: list[Row],
+        rejections: list[Rejection],
+    ) -> tuple[list[Row], list[Rejection]]:
+        """Hold what was read singly against the contract; some of it is rejected."""
+        for each in rejections:
+            inspector.unreadable(each.index, values[each.index], each.reason, self.differences)
+        places = left[np.searchsorted(offsets[left], [row[0] for row in rows])].tolist()
+        refused = inspector.inspect(places, [row[6] for row in rows], self.differences)
+        if not refused:
+            return rows, rejections
+        more = [Rejection(place, reason) for place, reason in refused.items()]
+        kept = [row for place, row in zip(places, rows, strict=True) if place not in refused]
+        return kept, sorted([*rejections, *more], key=lambda each: each.index)
+
+    def _note_kept(self, rows: NDArray[np.intp], marks: Objects) -> None:
+        """What records of known skeletons differ in."""
+        if self._inspector is None:
+            return
+        for place in np.flatnonzero(marks != None).tolist():  # noqa: E711 - of each
+            differences, version = marks[place]
+            self.differences.add(int(rows[place]), differences, version, "")
+
     def _read_one(self, raw: bytes, record_ms: int) -> Reading | None:
         """One record, if it can be read, a monitor takes it, and others may be of its kind."""
         if self._is_routed_by_its_own:
             return None
         try:
-            _, time_ms, request_id, value, score, route, _ = self._read(raw, record_ms, 0)
+            _, time_ms, request_id, value, score, route, document = self._read(raw, record_ms, 0)
         except Unreadable:
             return None
-        return None if self._watches and not route else Reading(request_id, time_ms, value, score, route)
+        if self._watches and not route:
+            return None
+        marks = None
+        if self._inspector is not None:
+            differences = self._inspector.kept(document)
+            if differences is None:
+                return None
+            marks = (differences, self._inspector.version_of(document)) if differences else None
+        return Reading(request_id, time_ms, value, score, route, marks)
 
     def _columns(self, rows: list[Row]) -> Columns:
         offsets, times, ids, values, scores, routes, documents = zip(*rows, strict=True) if rows else ((),) * 7

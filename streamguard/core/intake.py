@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamguard.config import Monitor
+from streamguard.core.arrivals.watching import ArrivalSettings, ArrivalWatching
 from streamguard.core.features.gathering import Gathering, Shape
 from streamguard.core.features.reference import Reference
 from streamguard.core.fields import TIME_MAX_MS
@@ -42,12 +43,19 @@ class MonitorSettings:
     """Whether alerts are published as CloudEvents in structured mode."""
     references: Mapping[str, Reference] = field(default_factory=dict)
     """By name of the monitor: what its predictions are held against."""
+    arrivals: Mapping[int, ArrivalSettings] = field(default_factory=dict)
+    """By input (0: predictions, 1: labels): what is told of all that arrives."""
 
     @property
     def share(self) -> float:
         """The budget a month of each budgeted detector, those of what predictions carry included."""
         counts = (len(monitor.budgeted) + (monitor.name in self.references) for monitor in self.monitors)
-        return self.budget_per_month / max(1, sum(counts))
+        return self.budget_per_month / max(1, sum(counts) + contracts_in(self.arrivals))
+
+
+def contracts_in(arrivals: Mapping[int, ArrivalSettings]) -> int:
+    """How many contracts share the budget."""
+    return sum(each.contract is not None for each in arrivals.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,9 @@ class Group:
 class Intake:
     """Holds what comes until all sources have passed it."""
 
-    def __init__(self, settings: MonitorSettings) -> None:
+    def __init__(self, settings: MonitorSettings, arrivals: Sequence[ArrivalWatching] = ()) -> None:
+        """`arrivals`: who else is told of each record."""
+        self._arrivals = arrivals
         self.merge = Merge(settings.source_count)
         split = {monitor.name: len(monitor.split_by) for monitor in settings.monitors}
         shapes = {
@@ -94,6 +104,8 @@ class Intake:
             offset = int(batch.offsets[index])
             self.merge.add(record, rows, offset)
             self.gathering.take(record, offset)
+            for each in self._arrivals:
+                each.take(record, offset)
         return outputs
 
     def refill(self, batch: Batch) -> None:
@@ -106,6 +118,8 @@ class Intake:
             late_count, counts = self.merge.late_count, dict(self.gathering.counts)
             self.merge.refill(self._rows(record), int(batch.offsets[index]))
             self.gathering.refill(record, int(batch.offsets[index]))
+            for each in self._arrivals:
+                each.refill(record, int(batch.offsets[index]))
             self.merge.late_count, self.gathering.counts = late_count, counts
 
     def release(self) -> Iterator[tuple[Outcomes, list[Group]]]:
@@ -118,7 +132,8 @@ class Intake:
 
     def low(self, position: int) -> int:
         """The first offset that something held is from; `position` where nothing is."""
-        return min(self.merge.low(position), self.gathering.low(position))
+        lows = self.merge.low(position), self.gathering.low(position)
+        return min(*lows, *(each.low(position) for each in self._arrivals))
 
     def restore(self, merge: dict[str, Any], gathering: dict[str, Any] | None) -> None:
         """As the one was whose these were; raises `ValueError` where that had other partitions."""

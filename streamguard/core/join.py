@@ -15,8 +15,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from streamguard.core.arrivals.folding import Arrivals, Arriving
 from streamguard.core.codec import Columns, Mapping, Reader, Watch
 from streamguard.core.cold import Disk
+from streamguard.core.contract.inspecting import Differences
 from streamguard.core.features.deltas import Delta
 from streamguard.core.features.folding import Fold, Given
 from streamguard.core.features.reference import Reference
@@ -67,6 +69,8 @@ class JoinSettings:
     """About how many are kept in memory where there is a disk."""
     references: dict[int, Reference] = field(default_factory=dict)
     """By monitor: what its predictions are counted for."""
+    arrivals: dict[int, Arriving] = field(default_factory=dict)
+    """By input: what is counted of all that comes."""
 
 
 class HeldFullError(Exception):
@@ -86,19 +90,17 @@ class JoinTask:
         # Python's own seed, another in each process; what is on a disk is looked up by the next one, too.
         self._seed = hash("request ID") if disk is None else 0
         self._sides = tuple(self._side(side) for side in Input)
-        self._readers = (
-            Reader(settings.predictions, settings.watches, keeps_documents=bool(settings.references)),
-            Reader(settings.labels),
-        )
+        self._readers = readers(settings, keeps_documents=bool(settings.references))
         self._folds = {monitor: Fold(reference) for monitor, reference in settings.references.items()}
+        self._arrivals = {side: Arrivals(each, settings.disorder_ms) for side, each in settings.arrivals.items()}
         self._positions = [0, 0]
         self._floors: list[list[tuple[int, int]]] = [[], []]
         self._pending_floors: list[list[tuple[int, int]]] = [[], []]
         self._counts: list[dict[str, int]] = [_no_counts(), _no_counts()]
         self._sequence = 0
         self._watermark_ms = NEVER
-        self._windows_ms = NEVER
-        """Until when predictions were said to be complete, rounded to windows."""
+        self._windows_ms = [NEVER] * 3
+        """Until when what predictions carry, and what arrives, was said to be complete, rounded to windows."""
         self._announced_idle = False
         self.is_resumed = False
         """Whether it came back from the disk."""
@@ -191,6 +193,8 @@ class JoinTask:
             return []
         self._floors[side] = [*floors, (position, clock_ms)]
         self._sides[side].clock_ms = clock_ms
+        if side in self._arrivals:
+            self._arrivals[side].advance(clock_ms)
         self._expire()
         return self._announce()
 
@@ -228,6 +232,7 @@ class JoinTask:
             self._sequence,
             self._watermark_ms,
             self.rules,
+            (self._arrivals[side].clock_ms, self._arrivals[side].lag_ms) if side in self._arrivals else None,
         ).encode()
 
     @property
@@ -313,8 +318,6 @@ class JoinTask:
             self._apply_floors(side, math.inf)
         self._expire()
         self._is_replaying = False
-        # As far as that has been said before.
-        self._passes_window()
         fits = not self.is_resumed or self._counts == [None if note is None else note.counts for note in notes]
         # Last, since all of the above has been counted in the notes.
         for side in Input:
@@ -323,6 +326,14 @@ class JoinTask:
                 self._counts[side] = dict(note.counts)
                 self._sequence = max(self._sequence, note.sequence)
                 self._watermark_ms = max(self._watermark_ms, note.watermark_ms)
+        for each, arrivals in self._arrivals.items():
+            found = notes[each]
+            if found is not None and found.arrivals is not None:
+                arrivals.clock_ms, arrivals.lag_ms = found.arrivals
+            # Where they were not counted before, from here on.
+            arrivals.advance(self._sides[each].clock_ms)
+        # As far as that has been said before.
+        self._passes_window()
         return fits
 
     def replay(self, side: Input, batch: Batch) -> None:
@@ -343,6 +354,8 @@ class JoinTask:
         counts["consumed"] += len(batch)
         counts[Fate.REJECTED] += len(rejections)
         self._prune_floors(side, columns)
+        if side in self._arrivals and not self._is_replaying:
+            self._arrive(self._arrivals[side], batch, columns, self._readers[side].differences)
         while self._pending_floors[side] and len(columns):
             split = self._pending_floors[side][0][0]
             place = int(np.searchsorted(columns.offsets, split))
@@ -354,6 +367,11 @@ class JoinTask:
         self._join(side, columns)
         self._positions[side] = batch.next_offset
         return [rejected(batch, each.index, each.reason) for each in rejections]
+
+    def _arrive(self, arrivals: Arrivals, batch: Batch, columns: Columns, differences: Differences) -> None:
+        delta = arrivals.fold(batch, columns, differences)
+        if delta is not None:
+            self._writer.count(arrivals.settings.target, delta)
 
     def _prune_floors(self, side: Input, columns: Columns) -> None:
         """Forget the last advance where the next record comes as far: it has decided nothing.
@@ -455,7 +473,7 @@ class JoinTask:
             counts = fold.counts(given)
             if counts:
                 name, fingerprint = self._settings.monitor_names[monitor], fold.fingerprint
-                self._writer.count(monitor, Delta(name, fingerprint, list(table), counts))
+                self._writer.count(self._settings.targets[monitor], Delta(name, fingerprint, list(table), counts))
 
     def _write(self, side: Input, columns: Columns, partners: Slots) -> None:
         """The outcomes of records that match these slots of the other side."""
@@ -489,16 +507,36 @@ class JoinTask:
         self._sequence += 1
         bound_ms = self._sides[Input.PREDICTIONS].bound_ms
         predictions_ms = bound_ms if self._folds and bound_ms > NEVER // 2 else None
-        return self._writer.write(self._sequence, self._watermark_ms if is_known else None, predictions_ms)
+        arrivals_ms = [None if each <= NEVER // 2 else each for each in map(self._arrived_ms, Input)]
+        reached_ms = self._watermark_ms if is_known else None
+        return self._writer.write(self._sequence, reached_ms, predictions_ms, arrivals_ms)
+
+    def _arrived_ms(self, side: Input) -> int:
+        """No window of arrivals that ends before this gets another record."""
+        return self._arrivals[side].clock_ms if side in self._arrivals else NEVER
 
     def _passes_window(self) -> bool:
-        """Whether predictions have come past the end of a window since the last call."""
-        bound_ms = self._sides[Input.PREDICTIONS].bound_ms
-        if not self._folds or bound_ms <= NEVER // 2:
-            return False
-        windows_ms = max(bound_ms // fold.window_ms * fold.window_ms for fold in self._folds.values())
-        is_ahead, self._windows_ms = windows_ms > self._windows_ms, max(windows_ms, self._windows_ms)
+        """Whether predictions, or arrivals, have come past the end of a window since the last call."""
+        bounds_ms = [(self._sides[Input.PREDICTIONS].bound_ms, [fold.window_ms for fold in self._folds.values()])]
+        for side in Input:
+            windows_ms = [self._arrivals[side].settings.window_ms] if side in self._arrivals else []
+            bounds_ms.append((self._arrived_ms(side), windows_ms))
+        is_ahead = False
+        for number, (bound_ms, windows_ms) in enumerate(bounds_ms):
+            if windows_ms and bound_ms > NEVER // 2:
+                passed_ms = max(bound_ms // each * each for each in windows_ms)
+                is_ahead |= passed_ms > self._windows_ms[number]
+                self._windows_ms[number] = max(passed_ms, self._windows_ms[number])
         return is_ahead
+
+
+def readers(settings: JoinSettings, *, keeps_documents: bool = False) -> tuple[Reader, Reader]:
+    """What reads the predictions, and what the labels."""
+    inspectors = [settings.arrivals[side].inspector if side in settings.arrivals else None for side in Input]
+    return (
+        Reader(settings.predictions, settings.watches, keeps_documents=keeps_documents, inspector=inspectors[0]),
+        Reader(settings.labels, inspector=inspectors[1]),
+    )
 
 
 def _no_counts() -> dict[str, int]:

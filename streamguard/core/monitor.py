@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from streamguard.core.arrivals.watching import ArrivalWatching
 from streamguard.core.features.watching import InputWatching
 from streamguard.core.intake import Intake, MonitorSettings, StreamKey
 from streamguard.core.merge import Merge
@@ -37,7 +38,8 @@ class MonitorTask:
     def __init__(self, number: int, settings: MonitorSettings) -> None:
         self.number = number
         self._settings = settings
-        self._intake = Intake(settings)
+        self._arrivals = ArrivalWatching(settings.arrivals, number, settings.source_count)
+        self._intake = Intake(settings, [self._arrivals])
         self._watching = Watching(settings)
         self._inputs = InputWatching(settings)
         self._trail = Trail()
@@ -72,8 +74,9 @@ class MonitorTask:
     def step(self, batch: Batch) -> list[Output]:
         """Take records of the outcomes topic; return alerts, and records that are no outcomes."""
         outputs = self._intake.take(batch)
+        alerts = self._arrivals.watch()
         # First, so that of each outcome's time all windows are known: predictions come before outcomes.
-        alerts = self._inputs.watch(self._intake.gathering.release())
+        alerts += self._inputs.watch(self._intake.gathering.release())
         for rows, groups in self._intake.release():
             found = self._watching.watch(rows, groups)
             for _, alert in found:
@@ -108,6 +111,7 @@ class MonitorTask:
             "low": self._intake.low(position),
             "merge": self.merge.snapshot(),
             "gathering": self._intake.gathering.snapshot(),
+            "arrivals": self._arrivals.snapshot(),
             "inputs": self._inputs.snapshot(),
             "trail": self._trail.snapshot(),
             "counts": self.counts,
@@ -149,6 +153,7 @@ class MonitorTask:
         if head is None:
             return None
         self._intake.restore(head["merge"], head.get("gathering"))
+        self._arrivals.restore(head.get("arrivals", {}))
         self._watching.restore(head, segments)
         self._inputs.restore(head.get("inputs", {}), inputs)
         self._trail = Trail(head["trail"])

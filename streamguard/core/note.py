@@ -24,21 +24,24 @@ class Note:
     watermark_ms: int = NEVER
     rules: tuple[int, ...] = ()
     """The window and disorder that the state follows from; it cannot go on under others."""
+    arrivals: tuple[int, int] | None = None
+    """Where arrivals are counted: their clock, and the lag, at the commit itself."""
 
     def encode(self) -> str:
         """As text for the commit."""
-        return orjson.dumps(
-            {
-                "v": _VERSION,
-                "low": self.low,
-                "clock": self.clock_ms,
-                "floors": self.floors,
-                "counts": self.counts,
-                "seq": self.sequence,
-                "watermark": self.watermark_ms,
-                "rules": self.rules,
-            }
-        ).decode()
+        note = {
+            "v": _VERSION,
+            "low": self.low,
+            "clock": self.clock_ms,
+            "floors": self.floors,
+            "counts": self.counts,
+            "seq": self.sequence,
+            "watermark": self.watermark_ms,
+            "rules": self.rules,
+        }
+        if self.arrivals is not None:
+            note["arrivals"] = self.arrivals
+        return orjson.dumps(note).decode()
 
     @staticmethod
     def decode(text: str) -> "Note":
@@ -46,6 +49,7 @@ class Note:
         found: Any = orjson.loads(text)
         if type(found) is not dict or found.get("v") != _VERSION:
             raise ValueError(f"commit metadata of version {_VERSION} expected, got {text[:80]!r}")
+        arrivals = found.get("arrivals")
         return Note(
             found["low"],
             found["clock"],
@@ -54,4 +58,5 @@ class Note:
             found["seq"],
             found["watermark"],
             tuple(found["rules"]),
+            None if arrivals is None else (arrivals[0], arrivals[1]),
         )

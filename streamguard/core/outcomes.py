@@ -8,15 +8,17 @@ the topic and another engine can write it. Version 1:
                  "id": ["a", "b"], "prediction": ["x", "y"], "label": ["x", null], "score": [0.1, null],
                  "prediction_time": [...], "label_time": [...],
                  "prediction_offset": [...], "label_offset": [...]}],
-     "predictions_watermark": 1700000000000 or null, "features": [...]}
+     "predictions_watermark": 1700000000000 or null, "features": [...], "arrivals_watermarks": [1700000000000, null]}
 
 An outcome whose label never came has a null label, label offset -1, and as its label time the moment
 until which it was waited for. `watermark` promises that no outcome before it follows from this source;
 null promises nothing, except with `idle`: this source has never had a record, do not wait for it.
 `sequence` counts a source's steps without a gap. `score` is there where a monitor's loss needs it.
 
-The last two are there where a monitor has a `data` section: see core/features/deltas.py for `features`, which no window
-before `predictions_watermark` follows from this source any more.
+The next two are there where a monitor has a `data` section: see core/features/deltas.py for `features`, which no window
+before `predictions_watermark` follows from this source any more. The last one is there where arrivals are counted
+(core/arrivals/folding.py), which are among `features`, too: no window of the predictions before the first of the two
+follows any more, and none of the labels before the second.
 """
 
 import math
@@ -66,6 +68,8 @@ class OutcomeSettings(Protocol):
     def with_scores(self) -> bool: ...
     @property
     def references(self) -> Any: ...
+    @property
+    def arrivals(self) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +156,9 @@ class OutcomeWriter:
     def is_empty(self) -> bool:
         return not (self._rows or self._deltas)
 
-    def count(self, monitor: int, delta: Delta) -> None:
-        """What a monitor's predictions carried."""
-        self._deltas.append((monitor, delta))
+    def count(self, target: int, delta: Delta) -> None:
+        """What predictions carried, or what arrived, for a target."""
+        self._deltas.append((target, delta))
 
     def add(self, ids: Texts, prediction: Half, label: Half) -> None:
         """Predictions with their labels, each for the monitors on its route."""
@@ -177,7 +181,13 @@ class OutcomeWriter:
             self._rows.setdefault(monitor, []).append(rows)
 
     def write(
-        self, sequence: int, watermark_ms: int | None, predictions_ms: int | None = None, *, is_idle: bool = False
+        self,
+        sequence: int,
+        watermark_ms: int | None,
+        predictions_ms: int | None = None,
+        arrivals_ms: Sequence[int | None] = (None, None),
+        *,
+        is_idle: bool = False,
     ) -> list[Output]:
         """Everything collected since the last call, and the watermarks to every target."""
         outputs = []
@@ -196,6 +206,9 @@ class OutcomeWriter:
                 }
                 if self._settings.references:
                     head["predictions_watermark"] = predictions_ms if is_last else None
+                if self._settings.arrivals:
+                    head["arrivals_watermarks"] = arrivals_ms if is_last else (None, None)
+                if self._settings.references or self._settings.arrivals:
                     head["features"] = [orjson.Fragment(block) for name, block in part if name == "features"]
                 outputs.append(Output(Stream.OUTCOMES, b"%d" % self._source, orjson.dumps(head), target))
         self._rows.clear()
@@ -220,8 +233,8 @@ class OutcomeWriter:
             if self._settings.targets[monitor] == target:
                 for block in self._blocks(monitor, _Rows.concatenate(rows)):
                     yield "blocks", block
-        for monitor, delta in self._deltas:
-            if self._settings.targets[monitor] == target:
+        for whose, delta in self._deltas:
+            if whose == target:
                 for block in deltas.written(delta, _RECORD_BYTES_MAX):
                     yield "features", block
 
@@ -309,6 +322,7 @@ class OutcomeRecord:
     blocks: list[tuple[str, list[tuple[str | None, ...]], Outcomes]]
     predictions_ms: int | None = None
     features: list[Delta] = field(default_factory=list)
+    arrivals_ms: tuple[int | None, int | None] = (None, None)
 
 
 def read_outcomes(value: bytes | None) -> OutcomeRecord:
@@ -321,7 +335,8 @@ def read_outcomes(value: bytes | None) -> OutcomeRecord:
         predictions_ms = found.get("predictions_watermark")
         if not (type(source) is int and type(sources) is int and 0 <= source < sources):
             raise ValueError(f"source {source!r} is not one of {sources!r} sources")
-        for mark in (watermark_ms, predictions_ms):
+        of_predictions, of_labels = found.get("arrivals_watermarks", (None, None))
+        for mark in (watermark_ms, predictions_ms, of_predictions, of_labels):
             if not (mark is None or type(mark) is int) or type(found["sequence"]) is not int:
                 raise ValueError("watermark and sequence must be integers")
             # Past this, one bad promise would make every outcome that follows late.
@@ -331,7 +346,15 @@ def read_outcomes(value: bytes | None) -> OutcomeRecord:
         features = [deltas.read(block) for block in found.get("features", ())]
         is_idle = bool(found.get("idle"))
         return OutcomeRecord(
-            source, sources, found["sequence"], watermark_ms, is_idle, blocks, predictions_ms, features
+            source,
+            sources,
+            found["sequence"],
+            watermark_ms,
+            is_idle,
+            blocks,
+            predictions_ms,
+            features,
+            (of_predictions, of_labels),
         )
     except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise ValueError(f"not an outcomes record: {type(error).__name__} {error}") from None

@@ -45,6 +45,8 @@ class Reading(NamedTuple):
     value: Scalar
     score: float
     route: object
+    marks: object = None
+    """What differs from the contract, if anything does."""
 
 
 @dataclass(slots=True)
@@ -59,6 +61,7 @@ class Found:
     values: NDArray[np.object_]
     scores: NDArray[np.float64]
     routes: NDArray[np.object_]
+    marks: NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class _Layout:
         self._words = np.empty((0, self._width // 8), np.uint64)
         self._values = np.empty(0, object)
         self._routes = np.empty(0, object)
+        self._marks = np.empty(0, object)
         self._scores = np.empty(0)
 
     def __len__(self) -> int:
@@ -112,21 +116,22 @@ class _Layout:
         """Know these skeletons, none of them known yet."""
         values = np.empty(len(readings), object)
         routes = np.empty(len(readings), object)
+        marks = np.empty(len(readings), object)
         for place, reading in enumerate(readings):
-            values[place], routes[place] = reading.value, reading.route
+            values[place], routes[place], marks[place] = reading.value, reading.route, reading.marks
         hashes = np.concatenate([self._hashes, self.hashes(words)])
         order = np.argsort(hashes, kind="stable")
         self._hashes = hashes[order]
         self._words = np.concatenate([self._words, words])[order]
         self._values = np.concatenate([self._values, values])[order]
         self._routes = np.concatenate([self._routes, routes])[order]
+        self._marks = np.concatenate([self._marks, marks])[order]
         self._scores = np.concatenate([self._scores, [reading.score for reading in readings]])[order]
 
     def found(self, rows: Rows, ids: Bytes, times: Ints, numbers: Ints) -> Found:
         sizes = np.full(len(rows), ids.shape[1])
-        return Found(
-            rows, ids.ravel(), sizes, times, self._values[numbers], self._scores[numbers], self._routes[numbers]
-        )
+        values, routes, marks = (column[numbers] for column in (self._values, self._routes, self._marks))
+        return Found(rows, ids.ravel(), sizes, times, values, self._scores[numbers], routes, marks)
 
 
 class Skeletons:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streamguard.core.codec import Reader
-from streamguard.core.join import HeldFullError, Input, JoinSettings, JoinTask
+from streamguard.core.join import HeldFullError, Input, JoinSettings, JoinTask, readers
 from streamguard.core.records import Batch, Fate, Output, Stream
 from streamguard.core.rejected import reason
 from streamguard.core.waiting import NEVER
@@ -170,10 +170,9 @@ class Joining:
         # As a worker does, so that a batch fits under the cap.
         batch_records = max(1, min(_BATCH_RECORDS, settings.held_max // 4))
         # As the task reads them: what it rejects tells no time.
-        readers = Reader(settings.predictions, settings.watches), Reader(settings.labels)
         sources = pair.predictions, pair.labels
         self._feeds = tuple(
-            _Feed(source, reader, batch_records) for source, reader in zip(sources, readers, strict=True)
+            _Feed(source, reader, batch_records) for source, reader in zip(sources, readers(settings), strict=True)
         )
         self.number = pair.number
         self._is_retired = False

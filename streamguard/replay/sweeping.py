@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamguard.core.alerts import Alert
+from streamguard.core.arrivals.watching import ArrivalWatching
 from streamguard.core.features.watching import InputWatching
 from streamguard.core.intake import Intake, MonitorSettings
 from streamguard.core.merge import Merge
@@ -41,7 +42,8 @@ class Sweep:
         self._partition = partition
         first = settings[0]
         self._topics = first.predictions_topic, first.labels_topic
-        self._intake = Intake(first)
+        self._arrivals = [ArrivalWatching(each.arrivals, partition, each.source_count) for each in settings]
+        self._intake = Intake(first, self._arrivals)
         self._watchings = [Watching(each) for each in settings]
         self._inputs = [InputWatching(each) for each in settings]
         self._trail = Trail()
@@ -70,10 +72,15 @@ class Sweep:
         for output in self._intake.take(batch):
             if self.first_rejected is None:
                 self.first_rejected = ": ".join(reason(output))
+        told = [
+            _told(number, alert, self._partition)
+            for number, arrivals in enumerate(self._arrivals)
+            for alert in arrivals.watch()
+        ]
         windows = list(self._intake.gathering.release())
         if self._ledger is not None:
             self._ledger.carried.add(windows)
-        told = [
+        told += [
             _told(number, alert, self._partition)
             for number, inputs in enumerate(self._inputs)
             for alert in inputs.watch(each for each in windows if each.key[0] in inputs.monitors)

@@ -16,6 +16,7 @@ from streamguard.logs.interface import Log, TopicInfo
 from streamguard.preparing.opening import built
 from streamguard.reference.comparing import Wanted, reference_of
 from streamguard.reference.document import Profile
+from streamguard.worker.arriving import arrivals, shared
 
 _SCORED = (Loss.LOG_LOSS, Loss.BRIER)
 # A broker limits what a producer compressed; what came of it may be larger, and must fit uncompressed.
@@ -154,6 +155,7 @@ def derive(config: Config, source_count: int, target_count: int) -> Topology:
     names = [monitor.name for monitor in config.monitors]
     predictions, labels, join = config.predictions.fields, config.labels.fields, config.join
     by_name = references(config)
+    arriving = arrivals(config, target_count)
     settings = JoinSettings(
         before_ms=join.before_ms,
         after_ms=join.after_ms,
@@ -189,6 +191,7 @@ def derive(config: Config, source_count: int, target_count: int) -> Topology:
         memory_records=join.store.memory_records,
         with_scores=any(monitor.loss in _SCORED for monitor in config.monitors),
         references={number: by_name[name] for number, name in enumerate(names) if name in by_name},
+        arrivals=arriving.counted,
     )
     monitoring = MonitorSettings(
         monitors=config.monitors,
@@ -201,7 +204,9 @@ def derive(config: Config, source_count: int, target_count: int) -> Topology:
         alert_source=f"streamguard/{config.log.group}",
         has_structured_alerts=config.alerts.mode == "structured",
         references=by_name,
+        arrivals=arriving.told,
     )
+    monitoring = replace(monitoring, arrivals=shared(arriving.told, monitoring.share))
     return Topology(config, source_count, target_count, settings, monitoring)
 
 

@@ -1,6 +1,6 @@
 """Counts of all sources, added up by window, and released in event-time order once every source has passed it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,10 +84,22 @@ class Shape:
         return is_known and len(values) == self.split and found.start_ms % self.window_ms == 0
 
 
+def of_predictions(record: OutcomeRecord) -> int | None:
+    """Until when a source's counts of predictions that count are complete."""
+    return record.predictions_ms
+
+
 class Gathering:
     """Holds windows until every source has passed their end."""
 
-    def __init__(self, sources: int, shapes: dict[str, Shape]) -> None:
+    def __init__(
+        self,
+        sources: int,
+        shapes: dict[str, Shape],
+        promised: Callable[[OutcomeRecord], int | None] = of_predictions,
+    ) -> None:
+        """`promised`: until when the counts of a record's source are complete."""
+        self._promised = promised
         self._watermarks: list[int | None] = [None] * sources
         self._shapes = shapes
         self._open: dict[tuple[int, Key], Window] = {}
@@ -105,13 +117,13 @@ class Gathering:
         self.refill(record, offset)
         if record.is_idle:
             self._watermarks[record.source] = _IDLE
-        elif record.predictions_ms is not None:
+        elif (promised_ms := self._promised(record)) is not None:
             before = self._watermarks[record.source]
             if before == _IDLE and record.watermark_ms is None:
                 # Its outcomes are not waited for either: else they would be judged before its predictions.
                 return
             is_first = before is None or before == _IDLE
-            self._watermarks[record.source] = max(record.predictions_ms, -_IDLE if is_first else before or 0)
+            self._watermarks[record.source] = max(promised_ms, -_IDLE if is_first else before or 0)
         known = [each for each in self._watermarks if each is not None]
         if len(known) == len(self._watermarks) and min(known) != _IDLE:
             self.released_ms = max(self.released_ms, min(known))

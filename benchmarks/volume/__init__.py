@@ -1,0 +1,1 @@
+"""How soon labels that stop are told of, and how often a normal night is taken for that."""
