@@ -5,6 +5,10 @@ from collections.abc import Mapping
 from streamguard.core.records import Batch, Headers, Output, Stream
 
 ERRORS = "__connect.errors."
+TIMESTAMP = "streamguard.timestamp"
+"""Header with the Kafka timestamp that the record came with, which Kafka Connect has no name for."""
+LEFT_OUT = "streamguard.value.bytes"
+"""Header with the length of a value that the rejected topic does not take."""
 
 
 def rejected(batch: Batch, index: int, reason: str) -> Output:
@@ -17,9 +21,9 @@ def rejected(batch: Batch, index: int, reason: str) -> Output:
         "stage": "VALUE_CONVERTER",
         "exception.message": reason,
     }
-    return Output(
-        Stream.REJECTED, batch.keys[index], batch.values[index], headers=explained(batch.headers[index], about)
-    )
+    at = str(int(batch.timestamps[index])).encode()
+    headers = (*explained(batch.headers[index], about), (TIMESTAMP, at))
+    return Output(Stream.REJECTED, batch.keys[index], batch.values[index], headers=headers)
 
 
 def explained(headers: Headers, about: Mapping[str, str]) -> Headers:

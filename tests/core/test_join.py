@@ -134,6 +134,7 @@ def test_a_rejected_record_is_passed_on_unchanged() -> None:
         "__connect.errors.offset": "600",
         "__connect.errors.connector.name": "streamguard",
         "__connect.errors.stage": "VALUE_CONVERTER",
+        "streamguard.timestamp": "5",
     }
     assert count(task, Input.LABELS, Fate.REJECTED) == 1
 
