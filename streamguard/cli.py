@@ -366,9 +366,7 @@ def show_rejected(
         str | None, typer.Option(metavar="PARTITION:OFFSET", help="The one at this place of the rejected topic.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 10,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Write the bytes of its value and nothing else; with --at.")
-    ] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Write the bytes of its value, nothing else; with --at.")] = False,
     dead: DeadLetters = False,
 ) -> None:
     """Print them one by one: where from, why, key, headers and value."""

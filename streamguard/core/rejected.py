@@ -12,7 +12,10 @@ LEFT_OUT = "streamguard.value.bytes"
 
 
 def rejected(batch: Batch, index: int, reason: str) -> Output:
-    """The record unchanged; Kafka Connect's header names say where it came from and why it is here."""
+    """The record unchanged; Kafka Connect's header names say where it came from and why it is here.
+
+    It is for the partition number that it came from, so that records of one partition stay in their order.
+    """
     about = {
         "topic": batch.source.topic,
         "partition": str(batch.source.partition),
@@ -23,7 +26,7 @@ def rejected(batch: Batch, index: int, reason: str) -> Output:
     }
     at = str(int(batch.timestamps[index])).encode()
     headers = (*explained(batch.headers[index], about), (TIMESTAMP, at))
-    return Output(Stream.REJECTED, batch.keys[index], batch.values[index], headers=headers)
+    return Output(Stream.REJECTED, batch.keys[index], batch.values[index], batch.source.partition, headers)
 
 
 def explained(headers: Headers, about: Mapping[str, str]) -> Headers:

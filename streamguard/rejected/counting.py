@@ -11,6 +11,7 @@ from streamguard.rejected.reasons import kind_of
 # Of a handler's failures a stranger may choose the words.
 _KINDS_MAX = 1000
 _OTHERS = "other reasons"
+_UNKNOWN = ("", -1)
 _EXAMPLE_BYTES = 300
 
 _K = TypeVar("_K")
@@ -53,7 +54,7 @@ class Tally:
         kind = kind_of(letter.reason) or "no reason in its headers"
         if kind not in self.by_reason and len(self.by_reason) >= _KINDS_MAX:
             kind = _OTHERS
-        place = ("unknown", -1) if letter.origin is None else (letter.origin.topic, letter.origin.partition)
+        place = _UNKNOWN if letter.origin is None else (letter.origin.topic, letter.origin.partition)
         _add(self.by_reason, kind, letter)
         _add(self.by_origin, place, letter)
 
@@ -75,9 +76,7 @@ class Tally:
             "records": self.total,
             "sent_back": self.sent_back,
             "reasons": [{"reason": reason, **_document(each)} for reason, each in self.reasons()],
-            "origins": [
-                {"topic": place[0], "partition": place[1], **_document(each)} for place, each in self.origins()
-            ],
+            "origins": [{**_named(place), **_document(each)} for place, each in self.origins()],
         }
 
 
@@ -103,6 +102,16 @@ def _add(counts: dict[_K, Count], key: _K, letter: Letter) -> None:
 
 def _order(letter: Letter) -> tuple[int, int, int]:
     return letter.time_ms, letter.partition, letter.offset
+
+
+def _named(place: tuple[str, int]) -> dict[str, Any]:
+    topic, partition = (None, None) if place == _UNKNOWN else place
+    return {"topic": topic, "partition": partition}
+
+
+def place_of(place: tuple[str, int]) -> str:
+    """A partition's name; of records whose headers do not say it, that."""
+    return "a place that is not named" if place == _UNKNOWN else f"{place[0]}-{place[1]}"
 
 
 def _document(each: Count) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamguard.config import Config
-from streamguard.rejected.counting import Count, Tally, excerpt, time_of
+from streamguard.rejected.counting import Count, Tally, excerpt, place_of, time_of
 from streamguard.rejected.filters import Asked, Filters
 from streamguard.rejected.letter import Letter
 from streamguard.rejected.letter import letters as letters_in
@@ -61,8 +61,8 @@ def _lines(topic: str, tally: Tally) -> Iterator[str]:
         yield f"{each.count:,} x {reason}"
         yield f"    {_span(each)}; from {_origin(each.first)}: {_example(each)}"
     yield from _more(len(tally.by_reason), "reasons")
-    for (name, number), each in tally.origins()[:_NAMED_MAX]:
-        yield f"{each.count:,} from {name}-{number}; {_span(each)}"
+    for place, each in tally.origins()[:_NAMED_MAX]:
+        yield f"{each.count:,} from {place_of(place)}; {_span(each)}"
     yield from _more(len(tally.by_origin), "partitions")
 
 
@@ -77,8 +77,8 @@ def _print_tables(topic: str, tally: Tally) -> None:
         example = f"{_origin(each.first)}: {_example(each)}"
         reasons.add_row(f"{each.count:,}", visible(reason), _at(each.first), _at(each.last), visible(example))
     origins = Table("records", "from", "first", "last", box=None, header_style="bold", pad_edge=False)
-    for (name, number), each in tally.origins()[:_NAMED_MAX]:
-        origins.add_row(f"{each.count:,}", visible(f"{name}-{number}"), _at(each.first), _at(each.last))
+    for place, each in tally.origins()[:_NAMED_MAX]:
+        origins.add_row(f"{each.count:,}", visible(place_of(place)), _at(each.first), _at(each.last))
     for table, count, what in (
         (reasons, len(tally.by_reason), "reasons"),
         (origins, len(tally.by_origin), "partitions"),
@@ -103,7 +103,7 @@ def _at(letter: Letter) -> str:
 
 
 def _origin(letter: Letter) -> str:
-    return "a place that it does not name" if letter.origin is None else str(letter.origin)
+    return "a place that is not named" if letter.origin is None else str(letter.origin)
 
 
 def _example(each: Count) -> str:

@@ -79,8 +79,8 @@ class Settled:
 
     def settle(self, offset: int) -> None:
         """The record there is sent back, in the transaction that commits this."""
-        self._ranges.add(self._next if self._was_settled else offset, offset + 1)
-        self._next, self._was_settled = offset + 1, True
+        self._ranges.add(max(self._offset, self._next if self._was_settled else offset), offset + 1)
+        self._next, self._was_settled = max(self._next, offset + 1), True
         self._move()
 
     def pass_over(self, offset: int) -> None:
@@ -88,6 +88,8 @@ class Settled:
         if offset in self:
             self.settle(offset)
         else:
+            if self._next == self._offset:
+                self.end(offset)
             self._next, self._was_settled = offset + 1, False
 
     def end(self, offset: int) -> None:
@@ -103,3 +105,4 @@ class Settled:
         if next(lengths, None) == 0:
             self._offset += next(lengths)
             self._ranges.forget(self._offset)
+            self._next = max(self._next, self._offset)

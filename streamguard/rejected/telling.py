@@ -60,10 +60,10 @@ class Account:
         for fate, words in _LEFT.items():
             if self.fates[fate]:
                 yield f"  {self.fates[fate]:,} stay: they {words}"
-        for kind, count in self.refusals.most_common(_REFUSALS_MAX):
-            yield f"    {count:,} x {kind}"
         if self.forced:
             yield f"  {self.forced:,} are sent although they would be rejected again (--force)"
+        for kind, count in self.refusals.most_common(_REFUSALS_MAX):
+            yield f"    {count:,} x {kind}"
         for name, count in sorted(self.late.items()):
             if count:
                 yield (

@@ -316,4 +316,8 @@ class Worker:
             # One record must not stop the group for good. Its headers say where the whole value is.
             headers = (*headers, (LEFT_OUT, str(len(value or b"")).encode()))
             value = None
-        return Record(self._topology.topic(output.stream), output.key, value, output.partition, headers)
+        partition = output.partition
+        if output.stream is Stream.REJECTED and (partition or 0) >= self._topology.rejected_partitions:
+            # A topic that was made with fewer partitions than there are of the inputs, or of the outcomes.
+            partition = None
+        return Record(self._topology.topic(output.stream), output.key, value, partition, headers)
