@@ -400,8 +400,8 @@ def replay_rejected(
 ) -> None:
     """Send them back to the topic and partition that they came from, each once, however often this runs.
 
-    What the options do not select, and what would be rejected again, stays for later runs. A run that was interrupted is
-    gone on with by the next. Exit code 1: not all that was selected could be noted as sent, and so was not sent.
+    What the options do not select, and what would be rejected again, stays for later runs. The next run goes on with
+    one that was interrupted. Exit code 1: not all that was selected could be noted as sent, and so was not sent.
     """
     from streamguard.rejected.filters import Asked  # noqa: PLC0415 - its imports take a second
     from streamguard.rejected.replaying import Wanted, run_replay  # noqa: PLC0415 - its imports take a second

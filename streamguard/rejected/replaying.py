@@ -13,7 +13,7 @@ from importlib import import_module
 from streamguard.config import Config, KafkaLog
 from streamguard.core.codec import Reader
 from streamguard.core.records import Batch, TopicPartition
-from streamguard.errors import ConfigError, LogError
+from streamguard.errors import ConfigError, LogError, UnusableError
 from streamguard.logs.interface import Committed, Record, Session, Span
 from streamguard.logs.opening import open_log
 from streamguard.rejected.course import Course
@@ -31,6 +31,8 @@ _POLL_MS = 200
 # Records of one partition in one transaction.
 _PIECE = 200
 _ASSIGNED_S = 60.0
+# A little less than the least that a broker keeps a group's offsets for, as brokers are usually set.
+_FORGOTTEN_MS = 6 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,11 @@ def run_replay(config: Config, wanted: Wanted, echo: Echo) -> int:
         planned, ends = _planned(letters, topology, rules)
         for line in planned.lines(letters.topic):
             echo(visible(line))
+        if _may_be_forgotten(letters, planned):
+            echo(
+                "  no earlier run is known: Kafka forgets one after offsets.retention.minutes (7 days by default);"
+                " if there was one, leave out by --from what it has sent"
+            )
         if wanted.is_dry:
             echo("nothing was sent (--dry-run)")
         elif planned.sent:
@@ -61,6 +68,14 @@ def run_replay(config: Config, wanted: Wanted, echo: Echo) -> int:
         else:
             echo("there is nothing to send")
     return 1 if planned.fates[Fate.NO_ROOM] else 0
+
+
+def _may_be_forgotten(letters: Letters, planned: Account) -> bool:
+    """Whether a former run could have sent what is to be sent, and nothing tell of it any more."""
+    if not isinstance(letters.config.log, KafkaLog) or planned.oldest_ms is None:
+        return False
+    is_old = _now_ms() - planned.oldest_ms > _FORGOTTEN_MS
+    return is_old and not letters.log.committed(letters.group, letters.places)
 
 
 def _rules(letters: Letters, wanted: Wanted) -> tuple[Topology, Rules]:
@@ -110,7 +125,10 @@ def _function(name: str) -> Mend:
 def _planned(letters: Letters, topology: Topology, rules: Rules) -> tuple[Account, dict[int, int]]:
     """What the run will do, by the same decisions, without a group; and where each partition ends now."""
     account = Account(clocks(letters.log, topology, dict(rules.sides)))
-    spans, settled = letters.log.spans(letters.topic), letters.settled()
+    # In this order: a run that is under way goes on meanwhile.
+    settled, spans = letters.settled(), letters.log.spans(letters.topic)
+    for number, span in spans.items():
+        _check_same_topic(letters, number, settled[number].offset, span.end)
     courses = {number: Course.begun(settled[number], span.held, span.end) for number, span in spans.items()}
     # Only what is not sent yet is read.
     left = {number: _left(span, courses[number]) for number, span in spans.items()}
@@ -120,6 +138,15 @@ def _planned(letters: Letters, topology: Topology, rules: Rules) -> tuple[Accoun
             for each in course.take(batch, rules, _now_ms(), _PIECE).judged:
                 account.add(each)
     return account, {number: span.end for number, span in spans.items()}
+
+
+def _check_same_topic(letters: Letters, number: int, offset: int, end: int) -> None:
+    """Offsets of a topic that is no more would make those of the new one count as sent back."""
+    if offset > end:
+        raise UnusableError(
+            f"group {letters.group!r} has committed offset {offset} of {letters.topic}-{number}, which ends at {end}:"
+            " was the topic made anew? Delete that group's offsets, and every record of it counts as not sent back"
+        )
 
 
 def _left(span: Span, course: Course) -> Span:

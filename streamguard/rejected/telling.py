@@ -37,6 +37,8 @@ class Account:
     """Why records would be rejected again, by kind, those that are sent all the same included."""
     forced: int = 0
     late: Counter[str] = field(default_factory=Counter)
+    oldest_ms: int | None = None
+    """When the first of those was rejected that are sent."""
 
     def add(self, each: Judged) -> None:
         """One record."""
@@ -45,6 +47,8 @@ class Account:
             self.refusals[kind_of(each.refusal)] += 1
         if each.record is not None:
             self.targets[each.record.topic] += 1
+            time_ms = each.letter.time_ms
+            self.oldest_ms = time_ms if self.oldest_ms is None else min(self.oldest_ms, time_ms)
             self.forced += each.refusal is not None
             self.late[each.record.topic] += self.clocks is not None and self.clocks.take(each)
 

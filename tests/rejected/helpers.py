@@ -20,13 +20,14 @@ from streamguard.worker.worker import Clock, Worker
 
 NOW_MS = 1_770_000_000_000
 LETTERS = TopicPartition("letters", 2)
+PLACE = TopicPartition("predictions", 1)
 
 
 def output(
     value: bytes | None,
     reason: str = "not JSON: at 7",
     *,
-    source: TopicPartition = TopicPartition("predictions", 1),
+    source: TopicPartition = PLACE,
     at_ms: int = NOW_MS,
     key: bytes | None = b"k",
     headers: Headers = (),

@@ -37,7 +37,7 @@ class Partition:
     def run(self, rules: Rules, *, size: int, most: int, commits: int) -> list[Part]:
         """One run that is killed before its commit of that number; every piece is one transaction."""
         course = Course.begun(Settled.restored(*self.committed), self.start, self.end)
-        parts = []
+        parts: list[Part] = []
         for first in range(course.position, self.end, size):
             batch = self.batch(first, min(first + size, self.end + 3))
             while not course.is_done and course.position < batch.next_offset:

@@ -28,7 +28,7 @@ def test_no_headers_make_it_raise(headers: Headers) -> None:
     assert found.origin is None or found.origin.partition >= 0
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1_0", "９", "9" * 40, "1.0"])
+@pytest.mark.parametrize("text", ["", "x", "-1", "1_0", "\uff19", "9" * 40, "1.0"])
 def test_a_partition_that_is_no_number_is_none(text: str) -> None:
     """Nothing is sent to a place that was guessed."""
     headers = [(name, text.encode() if name.endswith("partition") else value) for name, value in output(b"").headers]

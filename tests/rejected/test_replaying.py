@@ -110,8 +110,10 @@ def test_what_is_rejected_again_is_not_sent_in_circles(place: Place) -> None:
     place.settings["predictions"] = RIGHT
     assert replay(place)[1:] == [
         f"{REJECTED}: 10 records not sent back yet; to be sent: none",
-        "  10 stay: they were sent back before and were rejected again: do the workers run with this configuration?"
-        " --again sends them too",
+        (
+            "  10 stay: they were sent back before and were rejected again: do the workers run with this configuration?"
+            " --again sends them too"
+        ),
         "there is nothing to send",
     ]
     assert replay(place, is_again=True)[-1] == "sent 10 records"
@@ -202,6 +204,48 @@ def test_a_commit_of_another_is_not_taken_for_ours(place: Place) -> None:
         session.close()
     with pytest.raises(LogError, match=rf"^group '{GROUP}', {REJECTED}-0: what is committed is not of a replay \("):
         replay(place)
+
+
+def test_a_topic_that_was_made_anew_is_told(place: Place) -> None:
+    """Its first records would else be taken for those that were sent back of the former one."""
+    with place.log() as log:
+        session = log.session(GROUP, [[REJECTED]], "w")
+        session.poll(0)
+        session.commit([], {TopicPartition(REJECTED, 1): Committed(99)})
+        session.close()
+    with pytest.raises(
+        LogError, match=rf"committed offset 99 of {REJECTED}-1, which ends at 5: was the topic made anew"
+    ):
+        replay(place)
+
+
+def test_a_run_that_is_under_way_is_not_joined(place: Place) -> None:
+    """Two at once would send records twice, or put each other out."""
+    with place.log() as log:
+        session = log.session(GROUP, [[REJECTED]], "w")
+        with pytest.raises(LogError, match=GROUP):
+            replay(place)
+        session.close()
+    assert replay(place)[-1] == "sent 10 records"
+
+
+def test_order_is_kept_in_each_partition(place: Place) -> None:
+    """Or what goes back would make what follows it late."""
+    replay(place)
+    for partition in (0, 1):
+        keys = [each.key for each in place.read("predictions") if each.partition == partition]
+        assert keys[:5] == keys[5:]
+
+
+def test_a_rejected_topic_of_fewer_partitions_will_do(tmp_path: Path) -> None:
+    """One that somebody made before the first worker ran: then the key chooses."""
+    place = Place(tmp_path)
+    with place.log() as log:
+        log.create(TopicInfo(REJECTED, 1))
+    place.append(Record("predictions", b"a", b"{}", 0), Record("predictions", b"b", b"{}", 1))
+    place.work()
+    assert replay(place, is_forced=True)[-1] == "sent 2 records"
+    assert [each.partition for each in place.read("predictions")] == [0, 0, 1, 1]
 
 
 def test_without_a_worker_there_is_nothing(tmp_path: Path) -> None:
