@@ -3,9 +3,9 @@
 import re
 
 _TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-# In this order at each place: names that say which field or topic it is stay, and so does the name of a standard.
+# In this order at each place: names that say which field or topic it is stay, and so do names of standards.
 _PARTS = re.compile(
-    rf"(?P<kept>\b(?:field|topic) (?:{_TEXT})|\bRFC \d+)|(?P<text>(?<!\w)(?:{_TEXT})(?!\w))"
+    rf"(?P<kept>\b(?:field|topic) (?:{_TEXT})|\b(?:RFC |UTF-)\d+)|(?P<text>(?<!\w)(?:{_TEXT})(?!\w))"
     r"|(?P<number>(?<![\w.])[-+]?\d+(?:[.,]\d+)*(?!\w))"
 )
 

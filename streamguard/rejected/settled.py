@@ -3,8 +3,8 @@
 Theory of operation. A run sends back what its filters take, so what is settled is not one prefix of the partition.
 The committed offset is the first that is not settled, and the note beside it, which is committed with the records
 themselves, names the ranges that are settled beyond it. What a run passes over is in neither, and so is there for a
-later run; what is in either is never sent again. Offsets without a record (transaction markers) between two settled
-records count as settled, so that neighbours are one range.
+later run; what is in either is never sent again. Offsets without a record (transaction markers) before a settled record
+count as settled, so that neighbours are one range.
 
 A note has only so much room, enough for about a thousand ranges. Where there is no more, nothing further is begun in
 that partition: to send what would not be noted would be to send it again.
@@ -32,8 +32,6 @@ class Settled:
         self._ranges = Ranges(offset, lengths or [])
         self._next = offset
         """The offset after the last that was told."""
-        self._was_settled = True
-        """Whether what was told last is settled, as all before the committed offset is."""
 
     @staticmethod
     def restored(offset: int, note: str) -> "Settled":
@@ -65,8 +63,8 @@ class Settled:
     @property
     def is_full(self) -> bool:
         """Whether the note may have no room for the next record, should that be settled."""
-        is_moved = self._was_settled and self._next == self._offset
-        if is_moved or (len(self._ranges) + 2) * _RANGE_BYTES < NOTE_BYTES_MAX:
+        # Where all before it is settled the offset moves on, and the note does not grow.
+        if self._next == self._offset or (len(self._ranges) + 2) * _RANGE_BYTES < NOTE_BYTES_MAX:
             return False
         return len(self.note()) > NOTE_BYTES_MAX - _RANGE_BYTES
 
@@ -75,12 +73,13 @@ class Settled:
         if start > self._offset:
             self._ranges.add(self._offset, start)
             self._move()
-        self._next, self._was_settled = self._offset, True
+        self._next = self._offset
 
     def settle(self, offset: int) -> None:
         """The record there is sent back, in the transaction that commits this."""
-        self._ranges.add(max(self._offset, self._next if self._was_settled else offset), offset + 1)
-        self._next, self._was_settled = max(self._next, offset + 1), True
+        # What lies between this and the record before is a marker, and no record to be sent.
+        self._ranges.add(self._next, offset + 1)
+        self._next = max(self._next, offset + 1)
         self._move()
 
     def pass_over(self, offset: int) -> None:
@@ -90,11 +89,11 @@ class Settled:
         else:
             if self._next == self._offset:
                 self.end(offset)
-            self._next, self._was_settled = offset + 1, False
+            self._next = offset + 1
 
     def end(self, offset: int) -> None:
         """There is no further record before this offset."""
-        if self._was_settled:
+        if self._next - 1 in self:
             self._ranges.add(self._next, offset)
         self._next = max(self._next, offset)
         self._move()

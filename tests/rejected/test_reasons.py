@@ -23,6 +23,7 @@ KINDS = [
     ),
     ("value of 1,048,577 bytes, above limits.record_bytes 1048576", "value of N bytes, above limits.record_bytes N"),
     ("after 3 tries: example.com:443 answered 404: gone", "after N tries: example.com:N answered N: gone"),
+    ("str is not valid UTF-8: line 1", "str is not valid UTF-8: line N"),
     ("", ""),
 ]
 

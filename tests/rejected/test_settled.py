@@ -111,4 +111,7 @@ def test_a_note_is_json_that_a_person_can_read() -> None:
     settled = Settled(5)
     for offset, is_sent in ((5, False), (6, True), (9, True), (10, False), (11, True)):
         (settled.settle if is_sent else settled.pass_over)(offset)
+    settled.pass_over(12)
+    # Markers at the end: no range of their own.
+    settled.end(20)
     assert (settled.offset, orjson.loads(settled.note())) == (5, {"v": 1, "settled": [1, 4, 1, 1]})
