@@ -16,6 +16,7 @@ The map of this tree, in the order in which imports point (nothing imports what 
     replay              history through the same tasks: sources, joining, sweeping, scoring, the report
     profile             what training data look like: mergeable counts of every feature, and the document of them
     handlers            who is told of alerts: subscribers in Python, and those that a configuration names
+    rejected            what could not be used: counted, shown, sent back
     demo                a story to try it all on
     bench               how fast all of it is on this machine
     cli                 the command line

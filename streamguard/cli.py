@@ -35,6 +35,8 @@ config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=_MARKUP)
 app.add_typer(config_app, name="config", help="Check, show or describe a configuration.")
 profile_app = typer.Typer(no_args_is_help=True, rich_markup_mode=_MARKUP)
 app.add_typer(profile_app, name="profile", help="What training data look like: build a profile, or show one.")
+rejected_app = typer.Typer(no_args_is_help=True, rich_markup_mode=_MARKUP)
+app.add_typer(rejected_app, name="rejected", help="Records that could not be used: count, show, send back.")
 
 ConfigPath = Annotated[
     Path,
@@ -320,6 +322,92 @@ def show_profile(
     from streamguard.profile.running import run_show  # noqa: PLC0415 - its imports take a second
 
     run_show(file, typer.echo, is_json=as_json)
+
+
+RejectedFrom = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="Rejected at this time (RFC 3339) or later.")
+]
+RejectedTo = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Rejected before this time.")]
+RejectedReason = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Only those with this in their reason.")
+]
+RejectedTopic = Annotated[str | None, typer.Option("--topic", metavar="TOPIC", help="Only those that came from there.")]
+DeadLetters = Annotated[
+    bool, typer.Option("--dead-letters", help="Alerts that handlers could not deliver, instead of rejected records.")
+]
+
+
+@rejected_app.command("list")
+def list_rejected(
+    config: ConfigPath,
+    since: RejectedFrom = None,
+    until: RejectedTo = None,
+    reason: RejectedReason = None,
+    topic: RejectedTopic = None,
+    dead: DeadLetters = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Count them by reason, and by the partition that they came from."""
+    from streamguard.rejected.filters import Asked  # noqa: PLC0415 - its imports take a second
+    from streamguard.rejected.listing import run_list  # noqa: PLC0415 - its imports take a second
+
+    asked = Asked(since, until, reason, topic)
+    run_list(configuration.load(config), asked, is_dead=dead, is_json=as_json, echo=typer.echo)
+
+
+@rejected_app.command("show")
+def show_rejected(
+    config: ConfigPath,
+    since: RejectedFrom = None,
+    until: RejectedTo = None,
+    reason: RejectedReason = None,
+    topic: RejectedTopic = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="PARTITION:OFFSET", help="The one at this place of the rejected topic.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 10,
+    raw: Annotated[bool, typer.Option("--raw", help="Write the bytes of its value, nothing else; with --at.")] = False,
+    dead: DeadLetters = False,
+) -> None:
+    """Print them one by one: where from, why, key, headers and value."""
+    from streamguard.rejected.filters import Asked  # noqa: PLC0415 - its imports take a second
+    from streamguard.rejected.showing import run_raw, run_show  # noqa: PLC0415 - its imports take a second
+
+    loaded = configuration.load(config)
+    if raw:
+        run_raw(loaded, at, is_dead=dead)
+    else:
+        run_show(loaded, Asked(since, until, reason, topic), at, limit=limit, is_dead=dead, echo=typer.echo)
+
+
+@rejected_app.command("replay")
+def replay_rejected(
+    config: ConfigPath,
+    since: RejectedFrom = None,
+    until: RejectedTo = None,
+    reason: RejectedReason = None,
+    topic: RejectedTopic = None,
+    to_topic: Annotated[
+        str | None, typer.Option(metavar="TOPIC", help="Send to this topic, not to where each came from.")
+    ] = None,
+    mend: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:FUNCTION", help="Applied to each value, bytes to bytes; None: leave the record."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also those that would be rejected again.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also those that were sent back before.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+) -> None:
+    """Send them back to the topic and partition that they came from, each once, however often this runs.
+
+    What the options do not select, and what would be rejected again, stays for later runs. The next run goes on with
+    one that was interrupted. Exit code 1: not all that was selected could be noted as sent, and so was not sent.
+    """
+    from streamguard.rejected.filters import Asked  # noqa: PLC0415 - its imports take a second
+    from streamguard.rejected.replaying import Wanted, run_replay  # noqa: PLC0415 - its imports take a second
+
+    wanted = Wanted(Asked(since, until, reason, topic), to_topic, mend, force, again, dry_run)
+    raise typer.Exit(run_replay(configuration.load(config), wanted, typer.echo))
 
 
 @config_app.command("check")

@@ -5,10 +5,17 @@ from collections.abc import Mapping
 from streamguard.core.records import Batch, Headers, Output, Stream
 
 ERRORS = "__connect.errors."
+TIMESTAMP = "streamguard.timestamp"
+"""Header with the Kafka timestamp that the record came with, which Kafka Connect has no name for."""
+LEFT_OUT = "streamguard.value.bytes"
+"""Header with the length of a value that the rejected topic does not take."""
 
 
 def rejected(batch: Batch, index: int, reason: str) -> Output:
-    """The record unchanged; Kafka Connect's header names say where it came from and why it is here."""
+    """The record unchanged; Kafka Connect's header names say where it came from and why it is here.
+
+    It is for the partition number that it came from, so that records of one partition stay in their order.
+    """
     about = {
         "topic": batch.source.topic,
         "partition": str(batch.source.partition),
@@ -17,9 +24,9 @@ def rejected(batch: Batch, index: int, reason: str) -> Output:
         "stage": "VALUE_CONVERTER",
         "exception.message": reason,
     }
-    return Output(
-        Stream.REJECTED, batch.keys[index], batch.values[index], headers=explained(batch.headers[index], about)
-    )
+    at = str(int(batch.timestamps[index])).encode()
+    headers = (*explained(batch.headers[index], about), (TIMESTAMP, at))
+    return Output(Stream.REJECTED, batch.keys[index], batch.values[index], batch.source.partition, headers)
 
 
 def explained(headers: Headers, about: Mapping[str, str]) -> Headers:

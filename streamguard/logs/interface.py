@@ -163,6 +163,10 @@ class Log(Protocol):
         """
         ...
 
+    def committed(self, group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
+        """What a group has committed, asked from outside; partitions without a commit are left out."""
+        ...
+
     def spans(self, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, Span]:
         """By partition, the offsets of the committed records between two times of records, the latter excluded.
 

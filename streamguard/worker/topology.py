@@ -33,6 +33,7 @@ class Topology:
     target_count: int
     join: JoinSettings
     monitor: MonitorSettings
+    rejected_partitions: int = 0
     rejected_bytes: int | None = None
     """The largest record that the rejected topic takes; None: any."""
 
@@ -78,8 +79,9 @@ def prepare(config: Config, log: Log) -> Topology:
             f" {config.outcomes.partitions}: set that to {targets}, or name a new outcomes and state topic"
         )
     ours = _create_ours(config, log, found, targets)
-    rejected_bytes = ours[config.rejected_topic].max_record_bytes
-    return replace(derive(config, predictions.partitions, targets), rejected_bytes=rejected_bytes)
+    rejected = ours[config.rejected_topic]
+    topology = derive(config, predictions.partitions, targets)
+    return replace(topology, rejected_partitions=rejected.partitions, rejected_bytes=rejected.max_record_bytes)
 
 
 def target_count(config: Config, source_count: int) -> int:

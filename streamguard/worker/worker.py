@@ -13,6 +13,7 @@ import structlog
 
 from streamguard.config import Config
 from streamguard.core.records import Batch, Output, Stream, TopicPartition
+from streamguard.core.rejected import LEFT_OUT
 from streamguard.errors import FencedError, LogError, UnusableError
 from streamguard.logs.interface import Committed, Log, Record, Session
 from streamguard.stores.opening import opened_store
@@ -313,6 +314,10 @@ class Worker:
         limit = self._topology.rejected_bytes
         if output.stream is Stream.REJECTED and limit is not None and len(value or b"") > limit - _HEADER_BYTES:
             # One record must not stop the group for good. Its headers say where the whole value is.
-            headers = (*headers, ("streamguard.value.bytes", str(len(value or b"")).encode()))
+            headers = (*headers, (LEFT_OUT, str(len(value or b"")).encode()))
             value = None
-        return Record(self._topology.topic(output.stream), output.key, value, output.partition, headers)
+        partition = output.partition
+        if output.stream is Stream.REJECTED and (partition or 0) >= self._topology.rejected_partitions:
+            # A topic that was made with fewer partitions than there are of the inputs, or of the outcomes.
+            partition = None
+        return Record(self._topology.topic(output.stream), output.key, value, partition, headers)

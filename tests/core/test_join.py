@@ -121,7 +121,7 @@ def test_a_rejected_record_is_passed_on_unchanged() -> None:
     task = join_task()
     bad = batch([b"\xff"], 5, topic="labels", partition=3, start=600, key=b"k", headers=[("h", b"1"), ("n", None)])
     (output,) = task.step(labels=bad)
-    assert (output.stream, output.key, output.value, output.partition) == (Stream.REJECTED, b"k", b"\xff", None)
+    assert (output.stream, output.key, output.value, output.partition) == (Stream.REJECTED, b"k", b"\xff", 3)
     assert output.headers[:2] == (("h", b"1"), ("n", b""))
     found = headers_of(output)
     message = found.pop("__connect.errors.exception.message")
@@ -134,6 +134,7 @@ def test_a_rejected_record_is_passed_on_unchanged() -> None:
         "__connect.errors.offset": "600",
         "__connect.errors.connector.name": "streamguard",
         "__connect.errors.stage": "VALUE_CONVERTER",
+        "streamguard.timestamp": "5",
     }
     assert count(task, Input.LABELS, Fate.REJECTED) == 1
 

@@ -66,6 +66,7 @@ def test_bad_records_are_set_aside_unchanged(broker: str, tmp_path: Path) -> Non
         assert headers[:2] == (("trace", b"\x00\xff"), ("empty", b""))
         about = {name: value.decode() for name, value in headers[2:]}
         assert reason in about.pop("__connect.errors.exception.message")
+        assert about.pop("streamguard.timestamp").isdigit()
         assert about == {
             "__connect.errors.topic": f"{job.name}-predictions",
             "__connect.errors.partition": "0",

@@ -52,6 +52,8 @@ class SessionContract:
         take(session, 10)
         session.commit(numbered(target, 2), {place: Committed(7, METADATA)})
         assert session.committed([place]) == {place: Committed(7, METADATA)}
+        assert log.committed(group, [place]) == {place: Committed(7, METADATA)}
+        assert log.committed(f"{group}-other", [place]) == log.committed(group, []) == {}
         session.close()
 
         assert values(log.read(target)) == [b"0", b"1"]

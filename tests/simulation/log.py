@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from streamguard.core.records import Batch, TopicPartition
-from streamguard.logs.interface import Record, Span, TopicInfo, Wanted
+from streamguard.logs.interface import Committed, Record, Span, TopicInfo, Wanted
 from streamguard.logs.kafka.assignor import TaskAssignor
 from streamguard.logs.kafka.errors import as_log_errors
 from streamguard.logs.kafka.session import KafkaSession
@@ -93,6 +93,9 @@ class SimulatedLog:
         timeout_s = self.cluster.timeout_s
         made = Clients(self.cluster, self.members, self.network, topic_groups, worker, self.instance, timeout_s)
         return KafkaSession(made)  # type: ignore[arg-type]
+
+    def committed(self, group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
+        raise NotImplementedError  # a worker asks as a member
 
     def spans(self, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, Span]:
         raise NotImplementedError  # a worker reads no ranges

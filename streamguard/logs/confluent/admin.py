@@ -14,7 +14,7 @@ from streamguard.core.records import TopicPartition
 from streamguard.errors import LogError
 from streamguard.logs.confluent import options
 from streamguard.logs.confluent.errors import Told, as_log_errors
-from streamguard.logs.interface import Span, TopicInfo
+from streamguard.logs.interface import Committed, Span, TopicInfo
 
 _REACH_S = 10.0
 _ANSWER_S = 15.0
@@ -124,6 +124,23 @@ class Admin:
             if monotonic() > until_s:
                 raise LogError(f"topic {topic.name!r} was created, and is not there")
             sleep(0.01)
+
+    def committed(self, group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
+        """What a group has committed; partitions without a commit are left out."""
+        if not partitions:
+            return {}
+        places = [confluent_kafka.TopicPartition(*each) for each in sorted(partitions)]
+        found = self._ask(
+            f"cannot look up what group {group!r} has committed",
+            admin.AdminClient.list_consumer_group_offsets,
+            lambda answer: answer[group].result().topic_partitions,
+            list_consumer_group_offsets_request=[confluent_kafka.ConsumerGroupTopicPartitions(group, places)],
+        )
+        return {
+            TopicPartition(each.topic, each.partition): Committed(each.offset, each.metadata or "")
+            for each in found
+            if each.offset >= 0
+        }
 
     def starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """The first offset that retention has left in each partition."""

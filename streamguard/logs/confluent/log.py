@@ -17,7 +17,7 @@ from streamguard.logs.confluent.clients import Clients
 from streamguard.logs.confluent.errors import Told, as_log_errors
 from streamguard.logs.confluent.reading import GoneError, Reader
 from streamguard.logs.confluent.session import ConfluentSession, send
-from streamguard.logs.interface import Record, Span, TopicInfo, Wanted, removed
+from streamguard.logs.interface import Committed, Record, Span, TopicInfo, Wanted, removed
 
 _FOLLOW_S = 1.0
 # How often a bounded read looks whether it is at its end, and how soon the broker says so.
@@ -44,6 +44,9 @@ class ConfluentLog:
         # A consumer would wait without a word for a topic that is not there.
         self._admin.check_exist({topic for topics in topic_groups for topic in topics})
         return ConfluentSession(Clients(self._settings, group, topic_groups, worker), self._admin)
+
+    def committed(self, group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
+        return self._admin.committed(group, partitions)
 
     def spans(self, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, Span]:
         places = [TopicPartition(topic, number) for number in range(self._admin.check_exist([topic])[topic])]

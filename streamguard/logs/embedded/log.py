@@ -7,10 +7,10 @@ from pathlib import Path
 from streamguard.core.records import Batch, TopicPartition
 from streamguard.logs.embedded.file import LogFile
 from streamguard.logs.embedded.reading import Limits, check_position, fetch
-from streamguard.logs.embedded.session import EmbeddedSession
+from streamguard.logs.embedded.session import EmbeddedSession, committed
 from streamguard.logs.embedded.topics import Bounds, Topics, create
 from streamguard.logs.embedded.writing import Writer
-from streamguard.logs.interface import Record, Span, TopicInfo, Wanted
+from streamguard.logs.interface import Committed, Record, Span, TopicInfo, Wanted
 
 _IDLE_S = 1.0
 
@@ -58,6 +58,10 @@ class EmbeddedLog:
         """Join a group. Its former worker must have ended; until then the error says which process it is."""
         topics = [topic for topics in topic_groups for topic in topics]
         return EmbeddedSession(self._path, group, topics, worker, self._limits)
+
+    def committed(self, group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
+        with self._file.reading() as connection:
+            return committed(connection, self._topics, group, partitions)
 
     def spans(self, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, Span]:
         with self._file.reading() as connection:

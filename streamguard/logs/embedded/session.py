@@ -64,17 +64,7 @@ class EmbeddedSession:
 
     def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
         with self._file.reading() as connection:
-            self._topics.bounds_of(connection, partitions)
-            found = {}
-            for source in partitions:
-                row = connection.execute(
-                    """SELECT "offset", metadata FROM group_offsets
-                    WHERE group_name = ? AND topic = ? AND partition = ?""",
-                    (self._group, self._topics.topic(connection, source.topic).number, source.partition),
-                ).fetchone()
-                if row:
-                    found[source] = Committed(*row)
-            return found
+            return committed(connection, self._topics, self._group, partitions)
 
     def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         with self._file.reading() as connection:
@@ -189,3 +179,20 @@ class EmbeddedSession:
         except BaseException:
             self._is_dead = True
             raise
+
+
+def committed(
+    connection: sqlite3.Connection, topics: Topics, group: str, partitions: Collection[TopicPartition]
+) -> dict[TopicPartition, Committed]:
+    """What a group has committed; partitions without a commit are left out."""
+    topics.bounds_of(connection, partitions)
+    found = {}
+    for source in partitions:
+        row = connection.execute(
+            """SELECT "offset", metadata FROM group_offsets
+            WHERE group_name = ? AND topic = ? AND partition = ?""",
+            (group, topics.topic(connection, source.topic).number, source.partition),
+        ).fetchone()
+        if row:
+            found[source] = Committed(*row)
+    return found

@@ -14,7 +14,7 @@ from kafka.protocol.consumer import IsolationLevel
 from streamguard.config import KafkaLog as Settings
 from streamguard.core.records import Batch, TopicPartition
 from streamguard.errors import LogError
-from streamguard.logs.interface import Record, Span, TopicInfo, Wanted, removed
+from streamguard.logs.interface import Committed, Record, Span, TopicInfo, Wanted, removed
 from streamguard.logs.kafka import options
 from streamguard.logs.kafka.clients import POLL_RECORDS, Clients, unpark
 from streamguard.logs.kafka.errors import as_log_errors
@@ -83,6 +83,17 @@ class KafkaLog:
         # A consumer would wait without a word for a topic that is not there.
         self._check_exist({topic for topics in topic_groups for topic in topics})
         return KafkaSession(Clients(self._settings, group, topic_groups, worker))
+
+    def committed(self, group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
+        if not partitions:
+            return {}
+        with self._asking(f"cannot look up what group {group!r} has committed") as admin:
+            found = admin.list_group_offsets({group: [kafka.TopicPartition(*each) for each in partitions]})
+        return {
+            TopicPartition(each.topic, each.partition): Committed(its.offset, its.metadata or "")
+            for each, its in found.get(group, {}).items()
+            if its.offset >= 0
+        }
 
     def spans(self, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, Span]:
         return self._spans(topic, range(self._check_exist([topic])[topic]), from_ms, to_ms)

@@ -1,0 +1,1 @@
+"""Records that could not be used: counted, shown, and sent back when what was wrong is mended."""

@@ -1,0 +1,1 @@
+"""Rejected records: counted, shown, sent back."""
