@@ -42,6 +42,7 @@ LAYERS = [
         "streamguard.core.codec",
         "streamguard.core.cold",
         "streamguard.core.confusion",
+        "streamguard.core.environment.*",
         "streamguard.core.explaining",
         "streamguard.core.features.*",
         "streamguard.core.fields",

@@ -92,6 +92,8 @@ class Alert:
     """Episodes of other checks that were open at this moment, of the same segment."""
     retraining: dict[str, Any] | None = None
     """Of kind retraining, which a handler writes: what was run, and what came of it."""
+    environment: dict[str, Any] | None = None
+    """Of kind environment: what differs or lacks where models are served, in words and as plain JSON."""
 
     @property
     def id(self) -> str:
@@ -128,7 +130,7 @@ class Alert:
             "duration_s": None if self.duration_ms is None else self.duration_ms / 1000,
             "source": self.source,
         }
-        for name in ("features", "estimate", "related", "retraining"):
+        for name in ("features", "estimate", "related", "retraining", "environment"):
             if found := getattr(self, name):
                 fields[name] = found
         return orjson.dumps(fields)
