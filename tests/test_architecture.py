@@ -77,6 +77,7 @@ LAYERS = [
     ["streamguard.replay.*"],
     ["streamguard.profile.*"],
     ["streamguard.handlers.*"],
+    ["streamguard.fingerprints.*"],
     ["streamguard"],
     ["streamguard.demo.*"],
     ["streamguard.bench.*"],
