@@ -80,7 +80,7 @@ class Health:
         percent = 100 * used / limit
         about = {"instances": [instance], "used": used, "limit": limit, "percent": round(percent, 1)}
         name = printable(instance)
-        told = f"{name} uses {int(percent)}% of its memory limit ({used / _GIB:.1f} of {limit / _GIB:.1f} GiB)"
+        told = f"{name} uses {percent:.0f}% of its memory limit ({used / _GIB:.1f} of {limit / _GIB:.1f} GiB)"
         if instance in self._short:
             if percent < self._percent - _HYSTERESIS:
                 return [self._enough(instance, told, about)]

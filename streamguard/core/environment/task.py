@@ -60,8 +60,8 @@ class EnvironmentSettings:
     """What the task needs of a configuration."""
 
     environment: Environment
-    cooldown_ms: int = 3_600_000
-    alert_source: str = "streamguard"
+    cooldown_ms: int
+    alert_source: str
     has_structured_alerts: bool = False
     record_bytes: int = _RECORD_BYTES
     number: int = 0

@@ -1,12 +1,13 @@
 """Simulated fleets: what pods report, minute by minute, and what the task makes of it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from streamguard.config.serving import Environment
 from streamguard.core.environment.task import EnvironmentSettings, EnvironmentTask
+from streamguard.core.fields import parse_time_ms
 from streamguard.core.records import Batch, Output, Stream
 from tests.core.helpers import batch
 
@@ -39,7 +40,8 @@ def fingerprint(instance: str, **changes: Any) -> dict[str, Any]:
         "facts": {},
     }
     for name, value in changes.items():
-        record[name] = {**record[name], **value} if isinstance(record.get(name), dict) else value
+        is_merged = isinstance(record.get(name), dict) and isinstance(value, dict)
+        record[name] = {**record[name], **value} if is_merged else value
     return record
 
 
@@ -76,7 +78,7 @@ def as_batch(rows: Iterable[Row], start: int = 0) -> Batch:
 def task(cooldown_ms: int = 3_600_000, **settings: Any) -> EnvironmentTask:
     """With settings as a file has them."""
     environment = Environment.model_validate(settings, by_alias=True, by_name=False)
-    return EnvironmentTask(EnvironmentSettings(environment, cooldown_ms))
+    return EnvironmentTask(EnvironmentSettings(environment, cooldown_ms, "streamguard/fraud-monitor"))
 
 
 def alerts(outputs: Iterable[Output]) -> list[dict[str, Any]]:
@@ -86,12 +88,12 @@ def alerts(outputs: Iterable[Output]) -> list[dict[str, Any]]:
 
 def story(outputs: Iterable[Output]) -> list[tuple[int, str, str, str]]:
     """When, in minutes from the start; status; subject; the sentence."""
-    return [*_story(alerts(outputs))]
-
-
-def _story(found: Iterable[dict[str, Any]]) -> Iterator[tuple[int, str, str, str]]:
-    from streamguard.core.fields import parse_time_ms  # noqa: PLC0415
-
-    for alert in found:
-        minute = (parse_time_ms(alert["event_time"]) - START_MS) // MINUTE_MS
-        yield minute, alert["status"], alert["check"]["subject"], alert["environment"]["told"]
+    return [
+        (
+            (parse_time_ms(alert["event_time"]) - START_MS) // MINUTE_MS,
+            alert["status"],
+            alert["check"]["subject"],
+            alert["environment"]["told"],
+        )
+        for alert in alerts(outputs)
+    ]
