@@ -17,6 +17,7 @@ from streamguard.errors import ConfigError
 from streamguard.fingerprints import facts as contents
 from streamguard.fingerprints.hashing import Hashes
 from streamguard.fingerprints.machine import Machine
+from streamguard.fingerprints.packages import Packages
 from streamguard.fingerprints.publisher import Publisher
 from streamguard.fingerprints.secrets import refuse
 from streamguard.fingerprints.turns import Turn
@@ -82,7 +83,7 @@ def fingerprint(  # noqa: PLR0913 - all by name, and each of use alone
         _named(name, getattr(wanted, name) or "none")
     send, where = _target(sink, config, log, bootstrap_servers, security, topic, wanted.instance)
     hashes = Hashes(named)
-    make = partial(contents.record, wanted, hashes, Machine(), contents.Packages())
+    make = partial(contents.record, wanted, hashes, Machine(), Packages())
     turn = Turn("\n".join(map(str, (where, wanted.instance, model, version))))
     return Publisher(make, send, wanted.every_ms / 1000, hashes, turn)
 

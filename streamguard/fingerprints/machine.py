@@ -76,13 +76,11 @@ class Machine:
         lines = (_text(self._root / "proc/self/cgroup") or "").splitlines()
         own = next((line[3:] for line in lines if line.startswith("0::")), "/")
         group = Path(os.path.normpath(f"{mount}/{own}"))
-        while True:
-            # A container may see its group as the root, or by a name from outside that is not there.
-            if group.is_dir():
-                yield group
-            if group == mount or mount not in group.parents:
-                return
-            group = group.parent
+        # A container may see its group as the root, or know it by a name from outside that is not there.
+        groups = [group, *group.parents]
+        for each in groups[: groups.index(mount) + 1] if mount in groups else [mount]:
+            if each.is_dir():
+                yield each
 
     def _tightest(self) -> tuple[int, int | None] | None:
         """The limit that is the nearest to be reached, and what is used of it."""

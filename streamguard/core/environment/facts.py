@@ -63,11 +63,15 @@ def read(record: dict[str, Any]) -> Fingerprint:
 def _others(record: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
     """All facts but packages; what is not known is none."""
     python, system = _mapping(record, "python", _OTHERS), _mapping(record, "system", _OTHERS)
-    yield from _known("", {"python": python.get("version"), "implementation": python.get("implementation")})
+    yield from _known("", {"python": python.get("version")})
+    yield from _known("python", {"implementation": python.get("implementation")})
     yield from _known("", {name: system.get(name) for name in ("os", "kernel", "libc", "arch")})
     for name, value in _mapping(record, "variables", _OTHERS).items():
         yield _name("variable", name), None if value is None else _value(value, f"variable {name}")
     for name, file in _mapping(record, "model_files", _OTHERS).items():
+        if file is None:
+            yield _name("model file", name), None
+            continue
         if type(file) is not dict:
             raise Unreadable(f"model file {_shown(name)} is {kind_of(file)}: expected an object")
         yield from _known("model file", {name: file.get("sha256")})

@@ -104,7 +104,8 @@ def _name(fact: str) -> str:
 
 def _value(fact: str, value: str | None) -> str:
     if value is None:
-        return "none" if fact.startswith(PACKAGE) else "no limit" if fact.endswith(" limit") else "unset"
+        words = {PACKAGE: "none", "model file ": "missing", "cpu limit": "no limit", "memory limit": "no limit"}
+        return next((text for kind, text in words.items() if fact.startswith(kind)), "unset")
     shown = printable(value)
     return shown if len(shown) <= _VALUE_CHARS else f"{shown[:_VALUE_CHARS]}..."
 

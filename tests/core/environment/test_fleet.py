@@ -1,5 +1,6 @@
 """What is told of a fleet: the one that is not like the others, once, and nothing of a fleet that is well."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -138,12 +139,12 @@ def test_another_image_is_one_episode() -> None:
 
 
 def test_one_that_goes_to_and_fro_does_not_escape() -> None:
-    """It is told when the grace is over although it was well in between, and not at each turn: there is the cooldown."""
+    """It is told when the grace is over although it was well in between, and then once a cooldown at most."""
     flapping = [(60 + 10 * place, OTHER if place % 2 == 0 else {}) for place in range(40)]
     outputs = task().step(as_batch(told_every(480, pods(), {"pod-7": flapping})))
     raised = [minute for minute, status, _, _ in story(outputs) if status == "raised"]
     assert raised[0] == 102
-    assert min(later - earlier for earlier, later in zip(raised, raised[1:], strict=False)) >= 60
+    assert min(later - earlier for earlier, later in pairwise(raised)) >= 60
 
 
 def test_one_that_leaves_ends_what_it_began() -> None:
@@ -160,6 +161,13 @@ def test_a_declared_baseline_is_held_against_even_a_single_instance() -> None:
         "pod-1 runs scikit-learn 1.5.0; the declared baseline is 1.4.2 (fraud 7)",
         "pod-1 has OMP_NUM_THREADS unset; the declared baseline is 4 (fraud 7)",
     ]
+
+
+def test_a_model_file_that_is_not_there() -> None:
+    """Null in the record, which is not the same as a hash that is not known yet."""
+    lacking = {"model_files": {"fraud.onnx": None}}
+    ((_, _, _, told),) = story(task().step(as_batch(told_every(120, pods(), {"pod-1": [(0, lacking)]}))))
+    assert told.startswith("pod-1 has model file fraud.onnx missing, the other 11 have abab")
 
 
 def test_what_is_ignored_may_differ() -> None:

@@ -38,7 +38,7 @@ CHANGES: list[dict[str, Any]] = [
     {"packages": None},
 ]
 STORIES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 300), st.sampled_from(CHANGES)), max_size=12)
-SETTINGS = {"expect_instances": 4, "grace": "20m"}
+SETTINGS: dict[str, Any] = {"expect_instances": 4, "grace": "20m"}
 
 
 def rows_of(drawn: list[tuple[int, int, dict[str, Any]]]) -> list[Row]:
