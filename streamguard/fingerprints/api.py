@@ -3,7 +3,9 @@
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,8 @@ def fingerprint(  # noqa: PLR0913 - all by name, and each of use alone
 
     Where to: `bootstrap_servers` with `security` as in the section `log.security` of a configuration; or `log`, that
     section as a mapping; or `config`, the file of a configuration, which also names the topic; or `sink`, which is
-    called with each record's bytes. `topic`: default environment. It must exist: `streamguard run` makes it.
+    called with each record's bytes. `topic`: default environment. It must exist, with one
+    partition.
 
     `instance`: what this is one of, the same after a restart; default the name of the host, which is that of the pod.
     `model_files`: paths, or paths by name; their SHA-256 is sent, and taken slowly. `variables`: which variables of
@@ -133,10 +136,11 @@ def _append(settings: EmbeddedLog | KafkaLog, topic: str, instance: str, value: 
 
 def _import_client(settings: EmbeddedLog | KafkaLog) -> None:
     """Now, in the caller's thread: a fork that met an import of another thread would leave its lock taken."""
-    if isinstance(settings, KafkaLog):
-        from streamguard.logs import kafka  # noqa: F401, PLC0415
-    else:
-        from streamguard.logs import embedded  # noqa: F401, PLC0415
+    name = "embedded" if isinstance(settings, EmbeddedLog) else "kafka"
+    if isinstance(settings, KafkaLog) and settings.client == "confluent":
+        name = "confluent"
+    with suppress(ModuleNotFoundError):  # which opening the log says in better words
+        import_module(f"streamguard.logs.{name}")
 
 
 def _every(every: str | int) -> int:

@@ -31,7 +31,7 @@ class Hashes:
         for name, path in self._files.items():
             try:
                 stamp = _stamp(os.stat(path))  # noqa: PTH116 - of a path or a symbolic link
-            except OSError:
+            except (OSError, ValueError):  # the latter of names that no file can have
                 found[name] = None
                 continue
             kept = self._found.get(name)
@@ -44,7 +44,7 @@ class Hashes:
         for name, path in self._files.items():
             try:
                 yield from self._hash(name, path)
-            except OSError:
+            except (OSError, ValueError):
                 continue  # `known` says that it cannot be had
 
     def _hash(self, name: str, path: Path) -> Iterator[float]:

@@ -48,7 +48,7 @@ def test_what_is_sent_follows_the_contract_and_is_read(monkeypatch: pytest.Monke
         model="fraud",
         version="7",
         preprocessing="2026-01",
-        model_files=[Path(__file__), "/no/such.onnx"],
+        model_files=[Path(__file__), "/no/such.onnx", "a\0b"],
         facts={"batch": 32, "flag": True, "url": "http://u:p@h/", "none": None, "share": 0.5},
     )
     assert wrong("fingerprint-1.schema.json", record) == []
