@@ -145,7 +145,12 @@ def test_what_is_told_of_instances_follows_the_contract() -> None:
     other = {"packages": {"scikit-learn": "1.5.0"}}
     image = {"packages": {f"package-{number}": "2" for number in range(20)}}
     short = {"memory": {"used": 2 << 30}}
-    changes = {"pod-1": [(60, other)], "pod-2": [(60, image)], "pod-3": [(60, short), (90, {})], "pod-4": [(90, GONE)]}
+    changes: dict[str, list[tuple[int, dict[str, Any]]]] = {
+        "pod-1": [(60, other)],
+        "pod-2": [(60, image)],
+        "pod-3": [(60, short), (90, {})],
+        "pod-4": [(90, GONE)],
+    }
     rows: list[Row] = [*told_every(300, pods(), changes), (0, {"type": "fingerprint"})]
     given_task = task(expect_instances=12)
     outputs = [*given_task.step(as_batch(rows)), *given_task.snapshot(7)]
