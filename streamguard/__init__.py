@@ -9,7 +9,7 @@ The map of this tree, in the order in which imports point (nothing imports what 
                         the checks, each over one stream of losses, and their settings
     config              the configuration, validated
     core                pure: codec, skeleton, waiting, join (stage one); outcomes; merge, intake, budget, checks,
-                        segment, watching, alerts, monitor (stage two)
+                        segment, watching, alerts, monitor (stage two); environment (where models are served)
     logs                where records live: interface, embedded (SQLite), kafka, confluent
     stores              the disk of windows that outgrow memory
     worker              the loop between a log and the tasks
@@ -17,6 +17,7 @@ The map of this tree, in the order in which imports point (nothing imports what 
     profile             what training data look like: mergeable counts of every feature, and the document of them
     handlers            who is told of alerts: subscribers in Python, and those that a configuration names
     rejected            what could not be used: counted, shown, sent back
+    fingerprints        what a serving process says of its environment
     demo                a story to try it all on
     bench               how fast all of it is on this machine
     cli                 the command line
@@ -33,6 +34,7 @@ from streamguard.check import CheckInputError, DriftResult, check_drift
 from streamguard.errors import CommitLostError, ConfigError, LogError, StreamguardError
 
 if TYPE_CHECKING:
+    from streamguard.fingerprints.api import fingerprint
     from streamguard.handlers.alert import Alert
     from streamguard.handlers.functions import on_alert
     from streamguard.handlers.sink import PermanentError
@@ -51,6 +53,7 @@ __all__ = [
     "Subscriber",
     "backtest",
     "check_drift",
+    "fingerprint",
     "on_alert",
 ]
 
@@ -60,6 +63,7 @@ _LATER = {
     "PermanentError": "streamguard.handlers.sink",
     "Subscriber": "streamguard.handlers.subscriber",
     "backtest": "streamguard.replay.api",
+    "fingerprint": "streamguard.fingerprints.api",
     "on_alert": "streamguard.handlers.functions",
 }
 

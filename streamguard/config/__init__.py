@@ -11,6 +11,7 @@ from streamguard.config.log import EmbeddedLog, KafkaLog, Sasl, Security
 from streamguard.config.models import Alerts, Config, Limits, Logging, Outcomes, Rejected, State
 from streamguard.config.monitors import Monitor
 from streamguard.config.output import schema, show
+from streamguard.config.serving import Environment, EnvironmentBaseline
 from streamguard.config.types import Field
 from streamguard.config.variants import Variant, variants
 from streamguard.config.worker import Http, Watchdog
@@ -21,6 +22,8 @@ __all__ = [
     "Backtest",
     "Config",
     "EmbeddedLog",
+    "Environment",
+    "EnvironmentBaseline",
     "Field",
     "Http",
     "Join",

@@ -18,6 +18,7 @@ Kind = Literal[
     "type_disagreement",
     "segments_full",
     "retraining",
+    "environment",
 ]
 
 

@@ -15,6 +15,7 @@ from streamguard.config.handlers import Handler, Silence
 from streamguard.config.inputs import Join, Labels, Predictions
 from streamguard.config.log import LogSection
 from streamguard.config.monitors import Monitor
+from streamguard.config.serving import Environment
 from streamguard.config.types import Count, Duration, Text, TopicName, is_topic_name
 from streamguard.config.worker import Http, Watchdog
 from streamguard.core.losses import Loss
@@ -108,6 +109,8 @@ class Config(Section):
     """Which label belongs to which prediction."""
     monitors: Annotated[tuple[Monitor, ...], AfterValidator(_some), Setting(json_schema_extra={"minItems": 1})]
     """What is watched; at least one monitor."""
+    environment: Environment | None = None
+    """Whether the instances that serve a model are alike. Null: not looked at."""
     budget: Budget = Budget()
     """How many false alarms all budgeted detectors may give together."""
     outcomes: Outcomes = Outcomes()
@@ -179,6 +182,8 @@ class Config(Section):
                 yield ("handlers", index, "name"), words
         yield from self._match_problems()
         names = Counter(monitor.name for monitor in self.monitors)
+        if self.environment is not None and self.environment.name in names:
+            yield ("environment", "name"), f"must differ from those of monitors, {self.environment.name!r} is one"
         for index, monitor in enumerate(self.monitors):
             where: Key = ("monitors", index)
             if names[monitor.name] > 1:
@@ -194,6 +199,8 @@ class Config(Section):
 
     def _match_problems(self) -> Iterable[Problem]:
         names = [monitor.name for monitor in self.monitors]
+        if self.environment is not None:
+            names.append(self.environment.name)
         for role, sections in (("handlers", self.handlers), ("silences", self.silences)):
             for index, each in enumerate(sections):
                 for place, name in enumerate(each.match.monitor):
@@ -211,7 +218,10 @@ class Config(Section):
 
     def _topic_problems(self) -> Iterable[Problem]:
         seen: dict[str, str] = {}
-        for role, topic in {**self.topics, "dead_letters": self.dead_letters_topic}.items():
+        topics = {**self.topics, "dead_letters": self.dead_letters_topic}
+        if self.environment is not None:
+            topics["environment"] = self.environment.topic
+        for role, topic in topics.items():
             if not is_topic_name(topic):
                 yield (
                     (role, "topic"),

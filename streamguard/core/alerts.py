@@ -96,6 +96,8 @@ class Alert:
     """Of kind message_contract: what records differ in."""
     volume: dict[str, Any] | None = None
     """Of kind volume: how much came, and what is usual."""
+    environment: dict[str, Any] | None = None
+    """Of kind environment: what differs or lacks where models are served, in words and as plain JSON."""
 
     @property
     def id(self) -> str:
@@ -132,7 +134,7 @@ class Alert:
             "duration_s": None if self.duration_ms is None else self.duration_ms / 1000,
             "source": self.source,
         }
-        for name in ("features", "estimate", "related", "retraining", "contract", "volume"):
+        for name in ("features", "estimate", "related", "retraining", "contract", "volume", "environment"):
             if found := getattr(self, name):
                 fields[name] = found
         return orjson.dumps(fields)

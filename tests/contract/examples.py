@@ -12,6 +12,8 @@ from streamguard.handlers.alert import read_alert
 from streamguard.handlers.retraining import Retrainings
 from tests.contract import carried
 from tests.contract.schemas import CONTRACT
+from tests.core.environment.fleets import alerts as environment_alerts
+from tests.core.environment.fleets import as_batch, pods, task, told_every
 from tests.core.helpers import documents
 from tests.core.test_monitor_budget import BUDGETED, drawn, outcomes, settings, stepped
 from tests.replay.golden import HISTORIES
@@ -49,6 +51,13 @@ def retrained(alert: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield orjson.loads(each.data())
 
 
+def differing() -> list[dict[str, Any]]:
+    """What is told of a fleet of which one instance, later another, runs another version, until both are mended."""
+    other = {"packages": {"scikit-learn": "1.5.0"}}
+    changes = {"pod-7": [(60, other), (240, {})], "pod-9": [(120, other), (250, {})]}
+    return environment_alerts(task().step(as_batch(told_every(300, pods(), changes))))
+
+
 def names(alert: dict[str, Any]) -> Iterator[str]:
     """What it is an example of."""
     kind, status = alert["kind"], alert["status"]
@@ -67,7 +76,7 @@ def names(alert: dict[str, Any]) -> Iterator[str]:
 def found() -> dict[str, bytes]:
     """The first alert of each name, as it is written to a file."""
     first: dict[str, dict[str, Any]] = {}
-    alerts = [*golden(), *watched(), *(each for each in carried.alerts() if each["kind"] in CARRIED)]
+    alerts = [*golden(), *watched(), *differing(), *(each for each in carried.alerts() if each["kind"] in CARRIED)]
     drift = next(each for each in alerts if each["kind"] == "mismatch_drift" and each["status"] == "raised")
     for alert in (*alerts, *retrained(drift)):
         for name in names(alert):

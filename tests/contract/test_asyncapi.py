@@ -12,7 +12,7 @@ import orjson
 import pytest
 from jsonschema import Draft7Validator
 
-from streamguard.config import parse
+from streamguard.config import Environment, parse
 from streamguard.core.join import JoinTask
 from streamguard.core.records import Stream
 from streamguard.handlers.alert import Alert
@@ -167,7 +167,8 @@ def test_channels_are_the_topics_of_a_configuration() -> None:
     """Each by its role, at the address that the topic has by default."""
     addresses = {name: each["address"].replace("{group}", GROUP) for name, each in DOCUMENT["channels"].items()}
     config = parse(SMALL)
-    assert addresses == {**config.topics, "deadLetters": config.dead_letters_topic}
+    others = {"deadLetters": config.dead_letters_topic, "environment": Environment().topic}
+    assert addresses == {**config.topics, **others}
 
 
 class Made:

@@ -17,6 +17,7 @@ from tests.contract import carried, runs
 from tests.contract.examples import CARRIED
 from tests.contract.schemas import wrong, wrong_alert
 from tests.contract.test_schemas import ALL
+from tests.core.environment.fleets import GONE, Row, as_batch, fingerprint, pods, task, told_every
 from tests.core.helpers import batch, documents, headers_of
 from tests.laws.joining import walk
 from tests.laws.test_monitor import MUTATED, VALID, WATCHING
@@ -77,7 +78,7 @@ def test_a_story_has_every_kind_of_alert() -> None:
     alerts = documents(outputs, Stream.ALERTS)
     assert mistakes(outputs) == []
     assert {(each["kind"], each["status"]) for each in alerts} == {
-        each for each in ALL if each[0] not in {"retraining", *CARRIED}
+        each for each in ALL if each[0] not in {"retraining", "environment", *CARRIED}
     }
     assert {each["resolution"] for each in alerts} == {None, "recovered", "accepted"}
     assert {each["direction"] for each in alerts} == {"worse", "better", "unknown"}
@@ -137,3 +138,28 @@ def test_alerts_over_foreign_outcomes_follow_the_contract(values: list[bytes]) -
 def test_what_is_no_alert_has_no_fields(value: bytes | None) -> None:
     """Others may have written it there."""
     assert alert_data(value) == {}
+
+
+def test_what_is_told_of_instances_follows_the_contract() -> None:
+    """Alerts of every subject, records that cannot be used, and state."""
+    other = {"packages": {"scikit-learn": "1.5.0"}}
+    image = {"packages": {f"package-{number}": "2" for number in range(20)}}
+    short = {"memory": {"used": 2 << 30}}
+    changes: dict[str, list[tuple[int, dict[str, Any]]]] = {
+        "pod-1": [(60, other)],
+        "pod-2": [(60, image)],
+        "pod-3": [(60, short), (90, {})],
+        "pod-4": [(90, GONE)],
+    }
+    rows: list[Row] = [*told_every(300, pods(), changes), (0, {"type": "fingerprint"})]
+    given_task = task(expect_instances=12)
+    outputs = [*given_task.step(as_batch(rows)), *given_task.snapshot(7)]
+    assert mistakes(outputs) == []
+    assert {each.stream for each in outputs} == {Stream.ALERTS, Stream.REJECTED, Stream.STATE}
+    assert len({each["check"]["subject"] for each in documents(outputs, Stream.ALERTS)}) == 4
+
+
+def test_fingerprints_follow_the_contract() -> None:
+    """Those that the tests are of."""
+    assert wrong("fingerprint-1.schema.json", fingerprint("pod-1")) == []
+    assert wrong("fingerprint-1.schema.json", {**fingerprint("pod-1"), "v": 2}) != []

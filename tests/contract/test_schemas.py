@@ -18,7 +18,7 @@ from tests.contract.schemas import SCHEMAS, VALIDATORS, document, wrong, wrong_a
 PAGE = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text(encoding="utf-8")
 FILES = {path.stem: orjson.loads(path.read_bytes()) for path in sorted(examples.EXAMPLES.glob("*.json"))}
 SCHEMA = document("alert-1.schema.json")
-ADDED = ("features", "estimate", "related", "retraining")
+ADDED = ("features", "estimate", "related", "retraining", "environment")
 DRIFTS = ("mismatch_drift", "loss_drift")
 STATES = {
     **dict.fromkeys((*DRIFTS, "label_starvation"), ("raised", "updated", "resolved")),
@@ -26,6 +26,7 @@ STATES = {
     "segments_full": ("raised",),
     **dict.fromkeys(("data_drift", "preprocessing"), ("raised", "updated", "resolved")),
     "retraining": ("updated",),
+    "environment": ("raised", "updated", "resolved"),
 }
 """What can become of each kind."""
 ALL = {(kind, status) for kind, statuses in STATES.items() for status in statuses}
@@ -101,6 +102,7 @@ def test_fields_are_those_of_the_page_and_in_its_order() -> None:
     for alert in FILES.values():
         assert list(alert) == [name for name in named if name in SCHEMA["required"] or name in alert]
         assert ("retraining" in alert) == (alert["kind"] == "retraining")
+        assert ("environment" in alert) == (alert["kind"] == "environment")
         assert ("features" in alert) == (alert["kind"] in {"data_drift", "preprocessing"})
 
 
@@ -108,7 +110,7 @@ def test_checks_are_those_that_can_be_configured() -> None:
     """Each with its settings: those that are always told are required."""
     models: dict[str, type[BaseModel]] = {"threshold": ThresholdSettings, "budgeted": BudgetedSettings}
     models |= {kind: settings_of(kind) for kind in TYPES}
-    ours = {"no_data", "types", "segments", "data", "retrain"}
+    ours = {"no_data", "types", "segments", "data", "retrain", "environment"}
     assert {name.removeprefix("check_") for name in SCHEMA["$defs"] if name.startswith("check_")} == {*models, *ours}
     for name, model in models.items():
         fields = {field: each for field, each in model.model_fields.items() if field != "rebaseline_at"}
@@ -124,7 +126,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Every field, at any depth, whose name is ours."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         yield from places(value[0], (*path, 0))
-    if not isinstance(value, dict) or path[-1:] in (("segment",), ("source",), ("result",)):
+    if not isinstance(value, dict) or path[-1:] in (("segment",), ("source",), ("result",), ("details",)):
         return
     for name, inner in value.items():
         yield (*path, name)
@@ -155,7 +157,7 @@ def test_an_alert_that_lacks_or_adds_or_mistakes_a_field_does_not_fit(name: str)
     for path in places(alert):
         assert path[-1] in OPTIONAL or wrong_alert(changed(alert, path, ...)), path
         assert wrong_alert(changed(alert, (*path[:-1], "more"), 1)), path
-        mistaken = "no such" if path[-1] == "result" else {"no": ["such"]}
+        mistaken = "no such" if path[-1] in ("result", "details") else {"no": ["such"]}
         assert wrong_alert(changed(alert, path, mistaken)), path
 
 
@@ -200,6 +202,10 @@ WRONG: list[tuple[str, tuple[Any, ...], Any]] = [
     ("retraining-ended", ("retraining", "state"), "done"),
     ("retraining-ended", ("retraining", "result"), "version 8"),
     ("segments_full-raised", ("model",), "fraud"),
+    ("environment-raised", ("onset",), None),
+    ("environment-raised", ("environment",), None),
+    ("environment-raised", ("check", "type"), "data"),
+    ("mismatch_drift-raised", ("environment",), {"told": "pod-7", "details": {}}),
 ]
 
 
