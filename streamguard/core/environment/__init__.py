@@ -1,0 +1,1 @@
+"""What a model lives in: changes that no record of predictions shows."""
