@@ -19,6 +19,7 @@ from streamguard.handlers.alert import Alert
 from streamguard.handlers.functions import on_alert
 from streamguard.handlers.sink import PermanentError
 from streamguard.logs.interface import Log, Record, TopicInfo
+from streamguard.worker.probes import ENVIRONMENT_TOPIC
 from streamguard.worker.topology import prepare
 from tests.contract.schemas import ASYNCAPI, CONTRACT, document, wrong
 from tests.contract.test_schemas import FILES
@@ -167,7 +168,7 @@ def test_channels_are_the_topics_of_a_configuration() -> None:
     """Each by its role, at the address that the topic has by default."""
     addresses = {name: each["address"].replace("{group}", GROUP) for name, each in DOCUMENT["channels"].items()}
     config = parse(SMALL)
-    assert addresses == {**config.topics, "deadLetters": config.dead_letters_topic}
+    assert addresses == {**config.topics, "deadLetters": config.dead_letters_topic, "environment": ENVIRONMENT_TOPIC}
 
 
 class Made:

@@ -17,7 +17,7 @@ OPTIONAL = "?"
 """Behind the types of a field that not every object at its place has."""
 
 _PLAIN = re.compile(r"[\w-]+")
-_PART = r'(?:\*|[\w-]+|"(?:[^"\\]|\\.)+")'
+_PART = r'(?:\*|[\w-]+|"(?:[^"\\]|\\.)*")'
 _PATH = re.compile(rf"\$|(?:\[\]|{_PART})(?:\[\]|\.{_PART})*")
 _LAST = re.compile(rf"(?:\[\]|\.?{_PART})$")
 _DEPTH_MAX = 20
