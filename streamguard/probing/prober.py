@@ -20,7 +20,7 @@ CONCURRENCY = 8
 _WAIT_MS_MAX = 60_000
 
 Tell = Callable[[dict[str, Any]], None]
-"""Takes a result. It is called on the thread of `run`, so that its time delays calls, and what it raises ends `run`."""
+"""Takes a result. It is called on the thread of `run`, so it should not wait, and what it raises ends `run`."""
 
 
 def _monotonic_ms() -> int:

@@ -1,6 +1,7 @@
 """`streamguard probe`: endpoints are called, and what they answer goes to the environment topic."""
 
 import json
+import threading
 from collections import deque
 from collections.abc import Callable
 from types import FrameType
@@ -22,6 +23,7 @@ ENVIRONMENT_TOPIC = "environment"
 _DAYS_KEPT = 30
 _DAY_MS = 86_400_000
 _WAITING_MAX = 10_000
+_AGAIN_S = 1.0
 _UNREACHED = {"dns", "refused", "timeout", "tls", "network", "reset", "protocol"}
 
 _log = structlog.get_logger("streamguard.probing")
@@ -56,7 +58,7 @@ def run_probes(config: Config, echo: Echo, *, is_json: bool) -> None:
     log = open_log(config.log)
     try:
         prepare(log, ENVIRONMENT_TOPIC)
-        results = Results(log, ENVIRONMENT_TOPIC)
+        results = Results(log, ENVIRONMENT_TOPIC, prober.stop)
 
         def tell(result: dict[str, Any]) -> None:
             if is_json:
@@ -66,11 +68,12 @@ def run_probes(config: Config, echo: Echo, *, is_json: bool) -> None:
         def stop(_number: int, _frame: FrameType | None) -> None:
             prober.stop()
 
-        with ended_by(stop):
-            _log.info("probes_started", targets=len(config.probes), topic=ENVIRONMENT_TOPIC)
-            prober.run(tell)
-        if results.waiting:
-            raise LogError(f"{results.waiting} results could not be written to {ENVIRONMENT_TOPIC}")
+        try:
+            with ended_by(stop):
+                _log.info("probes_started", targets=len(config.probes), topic=ENVIRONMENT_TOPIC)
+                prober.run(tell)
+        finally:
+            results.close()
     finally:
         log.close()
 
@@ -82,27 +85,63 @@ def prepare(log: Log, topic: str) -> None:
 
 
 class Results:
-    """Writes results to a topic; what cannot be written waits for the next, the latest 10,000 of it."""
+    """Writes results to a topic, on a thread of its own, so that calls do not wait for the log.
 
-    def __init__(self, log: Log, topic: str) -> None:
+    What cannot be written is tried again, the latest 10,000 of it; what was written when that seemed to fail may be
+    there twice. `failed` is called where something else has gone wrong than the log; then `close` raises it.
+    """
+
+    def __init__(self, log: Log, topic: str, failed: Callable[[], None]) -> None:
         self._log = log
         self._topic = topic
+        self._failed = failed
         self._records: deque[Record] = deque(maxlen=_WAITING_MAX)
-
-    @property
-    def waiting(self) -> int:
-        """How many are not written."""
-        return len(self._records)
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="results")
+        self._thread.start()
 
     def add(self, result: dict[str, Any]) -> None:
-        """Write it, and what waits."""
-        self._records.append(record_of(result, self._topic))
+        """Have it written; returns at once."""
+        with self._changed:
+            self._records.append(record_of(result, self._topic))
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Write what waits, with one try; raises `LogError` where that fails."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        if self._records:
+            raise LogError(f"{len(self._records)} results could not be written to the topic {self._topic!r}")
+
+    def _run(self) -> None:
         try:
-            self._log.append(tuple(self._records))
-        except LogError as error:
-            _log.warning("results_not_written", waiting=len(self._records), reason=str(error))
-        else:
+            while self._write():
+                pass
+        except BaseException as error:  # noqa: BLE001 - a bug, which `close` raises
+            self._error = error
+            self._failed()
+
+    def _write(self) -> bool:
+        """Write what waits, or wait for it; returns whether there is more to come."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._records or self._is_closing)
+            records, is_last = list(self._records), self._is_closing
             self._records.clear()
+        try:
+            if records:
+                self._log.append(records)
+        except LogError as error:
+            with self._changed:
+                self._records = deque([*records, *self._records], maxlen=_WAITING_MAX)
+                _log.warning("results_not_written", waiting=len(self._records), reason=str(error))
+                self._changed.wait_for(lambda: self._is_closing, 0 if is_last else _AGAIN_S)
+        return not is_last
 
 
 def record_of(result: dict[str, Any], topic: str) -> Record:

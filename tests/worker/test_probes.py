@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,9 +79,26 @@ def test_results_as_json(tmp_path: Path) -> None:
     assert wrong("probe-1.schema.json", orjson.loads(line)) == []
 
 
+def test_the_command_ends_with_that_code(tmp_path: Path) -> None:
+    """And shows no more than what the endpoint is called."""
+    settings = {
+        "log": {"kind": "embedded", "path": str(tmp_path / "log.db")},
+        "join": {"after": "1h"},
+        "monitors": [{"name": "m", "threshold": {"max_mismatch_percent": 5}}],
+        "probes": [{"name": "t0", "url": f"{AWAY}hunter2"}],
+    }
+    (tmp_path / "config.yaml").write_bytes(orjson.dumps(settings))
+    command = [sys.executable, "-c", "from streamguard.cli import main; main()"]
+    done = subprocess.run(
+        [*command, "probe", str(tmp_path / "config.yaml"), "--once"], capture_output=True, text=True, check=False
+    )
+    told = "t0: FAILED (refused): 127.0.0.1:9 refuses the connection: nothing listens there\n"
+    assert (done.returncode, done.stdout, done.stderr) == (3, told, "")
+
+
 def test_without_probes_there_is_nothing_to_do(tmp_path: Path) -> None:
     """And where to read about them is said."""
-    with pytest.raises(ConfigError, match="there are no probes in the configuration: see docs/probes.md"):
+    with pytest.raises(ConfigError, match=r"there are no probes in the configuration: see docs/probes\.md"):
         once(tmp_path)
 
 
@@ -112,37 +132,68 @@ def test_results_come_to_the_topic_until_it_is_told_to_end(tmp_path: Path) -> No
     found = [orjson.loads(value or b"") for value in batch.values]
     assert [orjson.loads(line) for line in seen] == found
     assert [(each["target"].encode(), each["time"]) for each in found] == list(
-        zip(batch.keys, batch.timestamps_ms.tolist(), strict=True)
+        zip(batch.keys, batch.timestamps, strict=True)
     )
     assert {(each["target"], each["ok"]) for each in found} == {("t0", True), ("t1", False)}
 
 
 class Failing:
-    """A log that takes nothing for a while."""
+    """A log that takes nothing for so many tries."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, failures: int, error: Exception) -> None:
         self.log = log
-        self.is_away = True
+        self.failures = failures
+        self.error = error
+        self.took = threading.Event()
 
     def append(self, records: list[Record]) -> None:
-        if self.is_away:
-            raise LogError("cannot be reached")
+        self.failures -= 1
+        if self.failures >= 0:
+            raise self.error
         self.log.append(records)
+        self.took.set()
 
 
-def test_what_cannot_be_written_waits(tmp_path: Path) -> None:
-    """For the next result, in order."""
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EmbeddedLog]:
+    """With the topic."""
     log = EmbeddedLog(tmp_path / "log.db")
     prepare(log, ENVIRONMENT_TOPIC)
     prepare(log, ENVIRONMENT_TOPIC)
-    failing: Any = Failing(log)
-    results = Results(failing, ENVIRONMENT_TOPIC)
-    for number in range(3):
-        results.add({"target": f"t{number}", "time": number})
-    assert results.waiting == 3
-    failing.is_away = False
-    results.add({"target": "t3", "time": 3})
-    assert results.waiting == 0
-    (batch,) = log.read(ENVIRONMENT_TOPIC)
+    yield log
     log.close()
-    assert list(batch.keys) == [b"t0", b"t1", b"t2", b"t3"]
+
+
+def results(failing: Any, stopped: threading.Event) -> Results:
+    """Three of them, written there."""
+    found = Results(failing, ENVIRONMENT_TOPIC, stopped.set)
+    for number in range(3):
+        found.add({"target": f"t{number}", "time": time.time_ns() // 1_000_000})
+    return found
+
+
+def test_what_cannot_be_written_is_tried_again(log: EmbeddedLog) -> None:
+    """All of it, in order."""
+    stopped = threading.Event()
+    failing = Failing(log, 1, LogError("cannot be reached"))
+    found = results(failing, stopped)
+    assert failing.took.wait(20)
+    found.close()
+    (batch,) = log.read(ENVIRONMENT_TOPIC)
+    assert [key for key in batch.keys if key is not None] == [b"t0", b"t1", b"t2"]
+    assert not stopped.is_set()
+
+
+def test_what_is_left_at_the_end_is_told(log: EmbeddedLog) -> None:
+    """By an exit code, too."""
+    with pytest.raises(LogError, match="3 results could not be written to the topic 'environment'"):
+        results(Failing(log, 10, LogError("cannot be reached")), threading.Event()).close()
+
+
+def test_a_mistake_of_ours_is_not_hidden(log: EmbeddedLog) -> None:
+    """It ends the command."""
+    stopped = threading.Event()
+    found = results(Failing(log, 10, ZeroDivisionError()), stopped)
+    assert stopped.wait(10)
+    with pytest.raises(ZeroDivisionError):
+        found.close()
