@@ -1,12 +1,15 @@
 """Probes in the configuration: what they may be given, and that no secret of theirs is shown."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+import yaml
 
 from streamguard.config import Config, parse, show
+from streamguard.config.probes import ProbeChecks
 from streamguard.errors import ConfigError
 from streamguard.probing import Target
 
@@ -41,6 +44,17 @@ def test_a_name_and_a_url_are_enough() -> None:
     (posting,) = configured({**ONE, "body": {"x": 1}}).probes
     assert posting.verb == "POST"
     assert configured().probes == ()
+
+
+def test_the_page_has_a_configuration(tmp_path: Path) -> None:
+    """That of its example, with the secret where there is one."""
+    page = (Path(__file__).parents[1] / "docs" / "probes.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "scoring").write_text("hunter2", encoding="utf-8")
+    found = yaml.safe_load(text.replace("/run/secrets", str(tmp_path)))
+    config = configured(*found.pop("probes"), **found)
+    assert [each.verb for each in config.probes] == ["POST", "GET"]
+    assert config.probe_checks == ProbeChecks()
 
 
 def test_secrets_are_not_shown(tmp_path: Path) -> None:

@@ -117,7 +117,11 @@ def test_calls_go_on_until_stopped() -> None:
 def test_a_slow_target_holds_up_no_other() -> None:
     """And is not called again while it is called."""
     found: list[dict[str, Any]] = []
-    with Server(lambda peer: peer.stopping.wait(10)) as slow, Server(reply(200)) as quick:
+
+    def silent(peer: Peer) -> None:
+        peer.stopping.wait(10)
+
+    with Server(silent) as slow, Server(reply(200)) as quick:
         targets = [
             target(slow.url, name="slow", every="3s", timeout="3s"),
             target(quick.url, name="quick", every="1s", timeout="1s"),

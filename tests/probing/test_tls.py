@@ -9,10 +9,10 @@ from tests.handlers.samples import Server, reply
 from tests.probing.helpers import called, error, result
 
 
-def issued(directory: Path, authority: trustme.CA, host: str = "127.0.0.1", **settings: datetime) -> Path:
+def issued(directory: Path, authority: trustme.CA, host: str = "127.0.0.1", not_after: datetime | None = None) -> Path:
     """A certificate with its key in one file."""
     path = directory / "server.pem"
-    authority.issue_cert(host, **settings).private_key_and_cert_chain_pem.write_to_path(path)
+    authority.issue_cert(host, not_after=not_after).private_key_and_cert_chain_pem.write_to_path(path)
     authority.cert_pem.write_to_path(f"{path}.crt")
     return path
 

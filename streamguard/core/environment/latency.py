@@ -192,7 +192,7 @@ def _steps(learnt: Counts) -> Floats | None:
     steps[above:] = np.maximum.accumulate(steps[above:])
     steps = np.minimum(steps, _STEP_MAX)
     excess = max(float(np.log(_slower(share, each) @ np.exp(steps))) for each in range(_TOLERATED + 1))
-    return steps - max(excess, 0.0)
+    return np.asarray(steps - max(excess, 0.0), dtype=np.float64)
 
 
 def _kernel(learnt: Counts, count: int) -> Floats:

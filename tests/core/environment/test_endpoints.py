@@ -269,6 +269,19 @@ def test_to_stop_and_go_on_changes_nothing(results: list[dict[str, Any]], data: 
     assert json.dumps(endpoints.snapshot()) == json.dumps(whole.snapshot())
 
 
+def test_every_place_to_stop_in_a_short_story() -> None:
+    """In the midst of what is counted, too."""
+    other, away = good({"model": 1}), bad("refused")
+    story = [*[good()] * 10, *[other] * 4, good(), other, good(), good(), *[away] * 4, good(), good()]
+    expected = run(story)
+    assert short(expected) == [("schema", True, 10), ("schema", False, 16), ("answer", True, 18), ("answer", False, 22)]
+    for cut in range(len(story)):
+        endpoints = Endpoints(checks())
+        first = run(story[:cut], endpoints)
+        again = Endpoints(checks(), json.loads(json.dumps(endpoints.snapshot())))
+        assert first + run(story[cut:], again, cut) == expected
+
+
 @settings(max_examples=60, deadline=None)
 @given(RESULTS)
 def test_episodes_begin_and_end_in_turn(results: list[dict[str, Any]]) -> None:
@@ -352,5 +365,6 @@ def test_hostile_results_stay_small() -> None:
         endpoints,
     )
     assert changes
+    assert "@" not in json.dumps(endpoints.snapshot())
     assert max(len(json.dumps([each.told, each.details])) for each in changes) < 10_000
     assert len(json.dumps(endpoints.snapshot())) < 100_000
