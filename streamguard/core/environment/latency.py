@@ -211,7 +211,7 @@ def _slower(share: Floats, bins: int) -> Floats:
     moved[:bins] = share[:bins].min()
     moved[bins:] = share[:-bins]
     moved[-1] += share[-bins:].sum()
-    return moved / moved.sum()
+    return np.asarray(moved / moved.sum(), dtype=np.float64)
 
 
 def _sparse(counts: Counts) -> list[list[int]]:
