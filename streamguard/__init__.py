@@ -9,9 +9,11 @@ The map of this tree, in the order in which imports point (nothing imports what 
                         the checks, each over one stream of losses, and their settings
     config              the configuration, validated
     core                pure: codec, skeleton, waiting, join (stage one); outcomes; merge, intake, budget, checks,
-                        segment, watching, alerts, monitor (stage two); environment (where models are served)
+                        segment, watching, alerts, monitor (stage two); contract, arrivals (what comes on the inputs);
+                        environment (where models are served)
     logs                where records live: interface, embedded (SQLite), kafka, confluent
     stores              the disk of windows that outgrow memory
+    probing             endpoints of models, called now and then
     worker              the loop between a log and the tasks
     replay              history through the same tasks: sources, joining, sweeping, scoring, the report
     profile             what training data look like: mergeable counts of every feature, and the document of them

@@ -138,6 +138,25 @@ def handle(
 
 
 @app.command()
+def probe(
+    config: ConfigPath,
+    once: Annotated[bool, typer.Option("--once", help="Call each once, print what came of it, and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON lines.")] = False,
+) -> None:
+    """Call the endpoints of the configuration on their schedule, and write what comes of it to a topic, until stopped.
+
+    With --once nothing is written; the exit code is 0 where all is well, 1 where an answer is not as expected, 3 where
+    an endpoint cannot be reached.
+    """
+    from streamguard.worker.probes import run_once, run_probes  # noqa: PLC0415 - its imports take a second
+
+    loaded = configuration.load(config)
+    if once:
+        raise typer.Exit(run_once(loaded, typer.echo, is_json=as_json))
+    run_probes(loaded, typer.echo, is_json=as_json)
+
+
+@app.command()
 def backtest(
     config: ConfigPath,
     since: Annotated[

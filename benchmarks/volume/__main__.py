@@ -90,8 +90,10 @@ def _stops(kind: str, a_day: float, asked: Any) -> bool:
             delays += [hours for status, hours in told if status == "raised"]
         missed = asked.seeds - len(delays)
         middle = float(np.median(delays)) if delays else float("nan")
-        print(f"    stopped {name}: {missed} missed, told after {middle:.2g} h, when"
-              f" {expected_until(Stream(kind, a_day), minute, middle if delays else 0):,.0f} were expected")
+        print(
+            f"    stopped {name}: {missed} missed, told after {middle:.2g} h, when"
+            f" {expected_until(Stream(kind, a_day), minute, middle if delays else 0):,.0f} were expected"
+        )
     return is_bad
 
 

@@ -15,6 +15,7 @@ from streamguard.config.handlers import Handler, Silence
 from streamguard.config.inputs import Join, Labels, Predictions
 from streamguard.config.log import LogSection
 from streamguard.config.monitors import Monitor
+from streamguard.config.probes import Probe, ProbeChecks
 from streamguard.config.serving import Environment
 from streamguard.config.types import Count, Duration, Text, TopicName, is_topic_name
 from streamguard.config.worker import Http, Watchdog
@@ -139,6 +140,10 @@ class Config(Section):
     """When a worker ends itself."""
     backtest: Backtest = Backtest()
     """What a backtest compares, and how it reads files."""
+    probes: tuple[Probe, ...] = ()
+    """Endpoints of models that `streamguard probe` calls. Default: none."""
+    probe_checks: ProbeChecks = ProbeChecks()
+    """When what probes find is worth an alert."""
 
     @property
     def horizon_ms(self) -> int:
@@ -162,6 +167,10 @@ class Config(Section):
         return self.dead_letters.topic or f"streamguard-{self.log.group}-dead-letters"
 
     @property
+    def environment_topic(self) -> str:
+        return (self.environment or Environment()).topic
+
+    @property
     def topics(self) -> dict[str, str]:
         """Every topic by its role, which is also the name of the section that names it."""
         return {
@@ -180,6 +189,11 @@ class Config(Section):
             if handlers[handler.name] > 1:
                 words = f"must be unique, but {handlers[handler.name]} handlers are named {handler.name!r}"
                 yield ("handlers", index, "name"), words
+        probes = Counter(probe.name for probe in self.probes)
+        for index, probe in enumerate(self.probes):
+            if probes[probe.name] > 1:
+                words = f"must be unique, but {probes[probe.name]} probes are named {probe.name!r}"
+                yield ("probes", index, "name"), words
         yield from self._match_problems()
         names = Counter(monitor.name for monitor in self.monitors)
         if self.environment is not None and self.environment.name in names:

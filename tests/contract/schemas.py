@@ -15,7 +15,7 @@ import streamguard
 
 CONTRACT = Path(streamguard.__file__).parent / "contract"
 ASYNCAPI = CONTRACT / "asyncapi.yaml"
-SCHEMAS = ("alert-1.schema.json", "fingerprint-1.schema.json", "outcomes-1.schema.json")
+SCHEMAS = ("alert-1.schema.json", "fingerprint-1.schema.json", "outcomes-1.schema.json", "probe-1.schema.json")
 
 # Whoever reads the schemas, by whichever of the two drafts, must come to the same.
 VALIDATORS = (Draft202012Validator, Draft7Validator)

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from streamguard.config.probes import ProbeChecks
 from streamguard.config.serving import Environment
 from streamguard.core.environment.change import Change
 from streamguard.core.environment.clock import Clock
+from streamguard.core.environment.endpoints import Endpoints
 from streamguard.core.environment.episodes import Episodes, Told, alert_of
 from streamguard.core.environment.fleet import Fleet
 from streamguard.core.fields import TIME_MAX_MS, Unreadable, document_of
@@ -66,6 +68,7 @@ class EnvironmentSettings:
     record_bytes: int = _RECORD_BYTES
     number: int = 0
     """Partition of the state topic."""
+    probe_checks: ProbeChecks = ProbeChecks()
 
 
 Made = Callable[[EnvironmentSettings, Any], Judge]
@@ -73,6 +76,7 @@ Made = Callable[[EnvironmentSettings, Any], Judge]
 JUDGES: Mapping[str, Made] = MappingProxyType(
     {
         "fingerprint": lambda settings, state: Fleet(settings.environment, state),
+        "probe": lambda settings, state: Endpoints(settings.probe_checks, state),
     }
 )
 
