@@ -1,4 +1,4 @@
-"""`python -m benchmarks.volume`: labels that stop for a day, begun at noon, at night, at a weekend; and normal weeks."""
+"""`python -m benchmarks.volume`: labels that stop for a day, from noon, at night, at a weekend; and normal weeks."""
 
 import argparse
 import sys

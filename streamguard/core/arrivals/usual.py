@@ -3,11 +3,11 @@
 Counts are of slots of five minutes, of the last weeks. What is usual of a slot is the mean of all slots of its hour of
 the week. How far the sum of a block of slots wanders is its index of dispersion: the mean square of what it was off by,
 in units of what was expected, over the blocks of the same length that ended at the same time on the days before; of
-independent records that is 1. The last two days, which are judged, are no part of that. So a stream that comes in one burst a night, now earlier, now later, wanders far at that
-hour, and not at all an hour later: it is judged then.
+independent records that is 1. The last two days, which are judged, are no part of that. So a stream that comes in one
+burst a night, now earlier, now later, wanders far at that hour, and not at all an hour later: it is judged then.
 
-How unlikely it is that no more than x came where e were expected is bounded (Chernoff) as for a negative binomial of that
-dispersion.
+How unlikely it is that no more than x came where e were expected is bounded (Chernoff) as for a negative binomial of
+that dispersion.
 """
 
 import math
@@ -39,15 +39,15 @@ Floats = NDArray[np.float64]
 class Block(NamedTuple):
     """Some slots in a row."""
 
-    count: int
+    came: int
     expected: float
     dispersion: float
     """At least 1."""
 
     @property
     def surprise(self) -> float:
-        """Minus the logarithm of how likely it is, at most, that no more than `count` came."""
-        count, expected = self.count, self.expected
+        """Minus the logarithm of how likely it is, at most, that no more than `came` did."""
+        count, expected = self.came, self.expected
         if count >= expected or math.isinf(self.dispersion):
             return 0.0
         size = expected / max(self.dispersion - 1, 1e-6)

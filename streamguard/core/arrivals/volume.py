@@ -104,11 +104,11 @@ class Volume:
             if usual.next % max(1, length // _LOOKS):
                 continue
             block = usual.block(length)
-            if block is None or block.expected <= 0 or block.count > settings.falls_to * block.expected:
+            if block is None or block.expected <= 0 or block.came > settings.falls_to * block.expected:
                 continue
             if block.surprise >= _FAR:
-                since_ms = last_ms if block.count == 0 else now_ms - length * SLOT_MS
-                return _Fallen(block.count, block.expected, length, min(since_ms, now_ms))
+                since_ms = last_ms if block.came == 0 else now_ms - length * SLOT_MS
+                return _Fallen(block.came, block.expected, length, min(since_ms, now_ms))
         return None
 
     def _raised(self, now_ms: int, found: "_Fallen") -> Alert:
@@ -147,10 +147,10 @@ class Volume:
             if length > max(self._length, LENGTHS[0]) or length > len(self._recent):
                 break
             block = usual.block(length, self._recent)
-            if block is None or block.count < enough * block.expected:
+            if block is None or block.came < enough * block.expected:
                 continue
-            if block._replace(count=0).surprise >= _SEEN:
-                return _Fallen(block.count, block.expected, length, now_ms - length * SLOT_MS)
+            if block._replace(came=0).surprise >= _SEEN:
+                return _Fallen(block.came, block.expected, length, now_ms - length * SLOT_MS)
         return None
 
     def _told(self, found: "_Fallen") -> str:

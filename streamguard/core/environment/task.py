@@ -6,7 +6,7 @@ records. The state is a head and, apart from it, what instances have in common, 
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -68,7 +68,7 @@ class EnvironmentSettings:
     record_bytes: int = _RECORD_BYTES
     number: int = 0
     """Partition of the state topic."""
-    probe_checks: ProbeChecks = ProbeChecks()
+    probe_checks: ProbeChecks = field(default_factory=ProbeChecks)
 
 
 Made = Callable[[EnvironmentSettings, Any], Judge]
