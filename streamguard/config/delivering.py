@@ -17,8 +17,12 @@ Kind = Literal[
     "no_data",
     "type_disagreement",
     "segments_full",
+    "data_drift",
+    "preprocessing",
     "retraining",
     "environment",
+    "message_contract",
+    "volume",
 ]
 
 

@@ -134,7 +134,7 @@ class Alert:
             "duration_s": None if self.duration_ms is None else self.duration_ms / 1000,
             "source": self.source,
         }
-        for name in ("features", "estimate", "related", "retraining", "contract", "volume", "environment"):
+        for name in ("features", "estimate", "related", "retraining", "environment", "contract", "volume"):
             if found := getattr(self, name):
                 fields[name] = found
         return orjson.dumps(fields)

@@ -13,6 +13,7 @@ from streamguard.core.fields import Unreadable, parse_time_ms
 
 _FIELDS = ("id", "episode", "status", "kind", "severity", "monitor", "model", "version", "direction")
 _RAISED_ONLY = {"segments_full"}
+_CONTRACT = "message_contract"
 
 RETRAINING = "retraining"
 """The kind of what a retrain handler writes; its own episode ends with another alert."""
@@ -51,7 +52,8 @@ class Alert:
         """Whether it is over with being raised, so that nothing will ever resolve it: an improvement, for example."""
         if self.kind == RETRAINING:
             return True
-        return self.status == "raised" and (self.direction == "better" or self.kind in _RAISED_ONLY)
+        is_harmless = self.kind == _CONTRACT and self.severity == "info"
+        return self.status == "raised" and (self.direction == "better" or self.kind in _RAISED_ONLY or is_harmless)
 
     @property
     def look_first(self) -> tuple[str, ...]:

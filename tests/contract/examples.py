@@ -10,7 +10,7 @@ from streamguard.core.fields import parse_time_ms
 from streamguard.core.records import Stream
 from streamguard.handlers.alert import read_alert
 from streamguard.handlers.retraining import Retrainings
-from tests.contract import carried
+from tests.contract import arriving, carried
 from tests.contract.schemas import CONTRACT
 from tests.core.environment.fleets import alerts as environment_alerts
 from tests.core.environment.fleets import as_batch, pods, task, told_every
@@ -20,6 +20,7 @@ from tests.replay.golden import HISTORIES
 
 EXAMPLES = CONTRACT / "examples"
 CARRIED = {"data_drift", "preprocessing"}
+ARRIVING = {"message_contract", "volume"}
 
 
 def golden() -> Iterator[dict[str, Any]]:
@@ -64,7 +65,7 @@ def names(alert: dict[str, Any]) -> Iterator[str]:
     if "retraining" in alert:
         yield f"{kind}-{status if alert['retraining']['state'] == 'started' else 'ended'}"
     elif alert["severity"] == "info":
-        yield f"{kind}-improvement"
+        yield f"{kind}-notice" if kind in ARRIVING else f"{kind}-improvement"
     elif alert["resolution"] == "accepted":
         yield f"{kind}-accepted"
     else:
@@ -77,6 +78,7 @@ def found() -> dict[str, bytes]:
     """The first alert of each name, as it is written to a file."""
     first: dict[str, dict[str, Any]] = {}
     alerts = [*golden(), *watched(), *differing(), *(each for each in carried.alerts() if each["kind"] in CARRIED)]
+    alerts += arriving.alerts()
     drift = next(each for each in alerts if each["kind"] == "mismatch_drift" and each["status"] == "raised")
     for alert in (*alerts, *retrained(drift)):
         for name in names(alert):

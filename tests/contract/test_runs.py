@@ -13,8 +13,8 @@ from streamguard.core.alerts import alert_data
 from streamguard.core.merge import SequenceGapError
 from streamguard.core.monitor import MonitorTask
 from streamguard.core.records import Output, Stream
-from tests.contract import carried, runs
-from tests.contract.examples import CARRIED
+from tests.contract import arriving, carried, runs
+from tests.contract.examples import ARRIVING, CARRIED
 from tests.contract.schemas import wrong, wrong_alert
 from tests.contract.test_schemas import ALL
 from tests.core.environment.fleets import GONE, Row, as_batch, fingerprint, pods, task, told_every
@@ -78,7 +78,7 @@ def test_a_story_has_every_kind_of_alert() -> None:
     alerts = documents(outputs, Stream.ALERTS)
     assert mistakes(outputs) == []
     assert {(each["kind"], each["status"]) for each in alerts} == {
-        each for each in ALL if each[0] not in {"retraining", "environment", *CARRIED}
+        each for each in ALL if each[0] not in {"retraining", "environment", *CARRIED, *ARRIVING}
     }
     assert {each["resolution"] for each in alerts} == {None, "recovered", "accepted"}
     assert {each["direction"] for each in alerts} == {"worse", "better", "unknown"}
@@ -99,6 +99,14 @@ def test_what_predictions_carry_follows_the_contract() -> None:
     assert found >= {(kind, status) for kind in CARRIED for status in ("raised", "updated", "resolved")}
     assert any("related" in each for each in alerts if each["kind"] == "mismatch_drift")
     assert any("estimate" in each for each in alerts)
+
+
+def test_what_arrives_follows_the_contract() -> None:
+    """Records that change their format and are mended, and labels that stop and come back."""
+    alerts = arriving.alerts()
+    assert [line for each in alerts for line in wrong_alert(each)] == []
+    assert {(each["kind"], each["status"]) for each in alerts} == {each for each in ALL if each[0] in ARRIVING}
+    assert {each["severity"] for each in alerts} == {"critical", "info"}
 
 
 def test_modes_differ_in_nothing_but_where_things_stand() -> None:

@@ -18,7 +18,7 @@ from tests.contract.schemas import SCHEMAS, VALIDATORS, document, wrong, wrong_a
 PAGE = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text(encoding="utf-8")
 FILES = {path.stem: orjson.loads(path.read_bytes()) for path in sorted(examples.EXAMPLES.glob("*.json"))}
 SCHEMA = document("alert-1.schema.json")
-ADDED = ("features", "estimate", "related", "retraining", "environment")
+ADDED = ("features", "estimate", "related", "retraining", "environment", "contract", "volume")
 DRIFTS = ("mismatch_drift", "loss_drift")
 STATES = {
     **dict.fromkeys((*DRIFTS, "label_starvation"), ("raised", "updated", "resolved")),
@@ -27,6 +27,8 @@ STATES = {
     **dict.fromkeys(("data_drift", "preprocessing"), ("raised", "updated", "resolved")),
     "retraining": ("updated",),
     "environment": ("raised", "updated", "resolved"),
+    "message_contract": ("raised", "updated", "resolved"),
+    "volume": ("raised", "resolved"),
 }
 """What can become of each kind."""
 ALL = {(kind, status) for kind, statuses in STATES.items() for status in statuses}
@@ -102,6 +104,8 @@ def test_fields_are_those_of_the_page_and_in_its_order() -> None:
     for alert in FILES.values():
         assert list(alert) == [name for name in named if name in SCHEMA["required"] or name in alert]
         assert ("retraining" in alert) == (alert["kind"] == "retraining")
+        assert ("contract" in alert) == (alert["kind"] == "message_contract")
+        assert ("volume" in alert) == (alert["kind"] == "volume")
         assert ("environment" in alert) == (alert["kind"] == "environment")
         assert ("features" in alert) == (alert["kind"] in {"data_drift", "preprocessing"})
 
@@ -110,7 +114,7 @@ def test_checks_are_those_that_can_be_configured() -> None:
     """Each with its settings: those that are always told are required."""
     models: dict[str, type[BaseModel]] = {"threshold": ThresholdSettings, "budgeted": BudgetedSettings}
     models |= {kind: settings_of(kind) for kind in TYPES}
-    ours = {"no_data", "types", "segments", "data", "retrain", "environment"}
+    ours = {"no_data", "types", "segments", "data", "retrain", "environment", "contract", "volume"}
     assert {name.removeprefix("check_") for name in SCHEMA["$defs"] if name.startswith("check_")} == {*models, *ours}
     for name, model in models.items():
         fields = {field: each for field, each in model.model_fields.items() if field != "rebaseline_at"}
@@ -126,7 +130,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Every field, at any depth, whose name is ours."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         yield from places(value[0], (*path, 0))
-    if not isinstance(value, dict) or path[-1:] in (("segment",), ("source",), ("result",), ("details",)):
+    if not isinstance(value, dict) or path[-1:] in (("segment",), ("source",), ("result",), ("details",), ("versions",), ("since",)):
         return
     for name, inner in value.items():
         yield (*path, name)
@@ -205,6 +209,11 @@ WRONG: list[tuple[str, tuple[Any, ...], Any]] = [
     ("environment-raised", ("onset",), None),
     ("environment-raised", ("environment",), None),
     ("environment-raised", ("check", "type"), "data"),
+    ("message_contract-raised", ("contract",), None),
+    ("message_contract-raised", ("contract", "changes", 0, "change"), "other"),
+    ("volume-raised", ("volume",), None),
+    ("volume-raised", ("onset",), None),
+    ("mismatch_drift-raised", ("volume",), {"topic": "labels", "count": 0, "expected": None, "over_s": 0}),
     ("mismatch_drift-raised", ("environment",), {"told": "pod-7", "details": {}}),
 ]
 

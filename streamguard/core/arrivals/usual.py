@@ -2,9 +2,10 @@
 
 Counts are of slots of five minutes, of the last weeks. What is usual of a slot is the mean of all slots of its hour of
 the week. How far the sum of a block of slots wanders is its index of dispersion: the mean square of what it was off by,
-in units of what was expected, over the blocks of the same length that ended at the same time on the days before; of
-independent records that is 1. The last two days, which are judged, are no part of that. So a stream that comes in one
-burst a night, now earlier, now later, wanders far at that hour, and not at all an hour later: it is judged then.
+in units of what was expected, over the blocks of the same length that ended within an hour of that time on the days
+before; of independent records that is 1. The last two days, which are judged, are no part of that. So a stream that
+comes in one burst a night, now earlier, now later, wanders far at that hour, and not at all two hours later: it is judged
+then.
 
 How unlikely it is that no more than x came where e were expected is bounded (Chernoff) as for a negative binomial of
 that dispersion.
@@ -27,8 +28,7 @@ UNKNOWN = -1
 _MONDAY = 4 * DAY_SLOTS
 _HOURS = 7 * 24
 _JUDGED = LENGTHS[-1]
-_SHORT = LENGTHS[:3]
-_BESIDE = 2
+_BESIDE = np.arange(-HOUR_SLOTS, HOUR_SLOTS + 1, 3)
 # The widest block of the days before is at most three standard deviations wide.
 _WIDEST = 9.0
 
@@ -179,10 +179,9 @@ class _Sums:
 
     def _dispersion(self, length: int) -> float | None:
         ends = np.arange(self._place - _JUDGED, length - 1, -DAY_SLOTS)
-        if length in _SHORT:
-            # Of few blocks little is known: those beside them tell as much.
-            ends = (ends[:, None] + length * np.arange(-_BESIDE, _BESIDE + 1)).ravel()
-            ends = ends[(ends >= length) & (ends <= self._place)]
+        # What came later today than on any of a few days may well come still: so within an hour of that time.
+        ends = (ends[:, None] + _BESIDE).ravel()
+        ends = ends[(ends >= length) & (ends <= self._place)]
         begins = ends - length
         expected = self._expected[ends] - self._expected[begins]
         usable = (self._unknown[ends] == self._unknown[begins]) & (expected > 0)

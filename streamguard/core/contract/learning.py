@@ -8,6 +8,7 @@ thousand records in a row, so that what comes in bursts is usual.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from streamguard.core.contract.fields import ITEMS, ROOT
@@ -27,7 +28,7 @@ _ROOM = 0.5
 _ITEMS_MAX = 100
 # A number of a day or an offset grows without end: it is held to its order of magnitude.
 _GROWING = 0.9
-_CHUNKS_MIN = 5
+_GROWING_MIN = 20
 
 
 class LearningError(ValueError):
@@ -148,14 +149,9 @@ class _Numbers:
     high: float = -math.inf
     sample: list[float] = field(default_factory=list)
     step: int = 1
-    chunk_high: float = -math.inf
-    chunks: int = 0
-    risen: int = 0
-    last_high: float = -math.inf
 
     def take(self, value: float) -> None:
         self.low, self.high = min(self.low, value), max(self.high, value)
-        self.chunk_high = max(self.chunk_high, value)
         if self.count % self.step == 0:
             self.sample.append(value)
             if len(self.sample) > _SAMPLE_MAX:
@@ -163,15 +159,14 @@ class _Numbers:
                 self.step *= 2
         self.count += 1
 
-    def close(self) -> None:
-        if self.chunk_high == -math.inf:
-            return
-        self.chunks += 1
-        self.risen += self.chunk_high > self.last_high
-        self.last_high, self.chunk_high = self.chunk_high, -math.inf
+    @property
+    def is_growing(self) -> bool:
+        """Whether it is a time or a count that goes on and on."""
+        rises = sum(one < other for one, other in pairwise(self.sample))
+        return self.low > 0 and len(self.sample) >= _GROWING_MIN and rises >= _GROWING * (len(self.sample) - 1)
 
     def described(self, *, is_whole: bool) -> dict[str, Any]:
-        is_growing = self.chunks >= _CHUNKS_MIN and self.risen >= _GROWING * self.chunks and self.low > 0
+        is_growing = self.is_growing
         if is_growing:
             low, high = self.low / 2, self.high * 2
         else:
@@ -241,7 +236,6 @@ class _Seen:
             member.close()
         if self.items is not None:
             self.items.close()
-        self.numbers.close()
         self.before = self.count, self.nulls, self.objects
         self.chunks += 1
 
