@@ -16,6 +16,7 @@ The map of this tree, in the order in which imports point (nothing imports what 
     probing             endpoints of models, called now and then
     worker              the loop between a log and the tasks
     replay              history through the same tasks: sources, joining, sweeping, scoring, the report
+    contracts           what records look like, learnt from history and held against it
     profile             what training data look like: mergeable counts of every feature, and the document of them
     handlers            who is told of alerts: subscribers in Python, and those that a configuration names
     rejected            what could not be used: counted, shown, sent back

@@ -9,7 +9,7 @@ import json
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -19,6 +19,9 @@ from streamguard.core.budget import spoken
 from streamguard.core.durations import format_duration_ms
 from streamguard.core.waiting import RECORD_BYTES
 from streamguard.errors import StreamguardError
+
+if TYPE_CHECKING:
+    from streamguard.contracts.reading import Wanted
 
 # Boxes and colours are for people; a pipe, a log or a test gets plain lines.
 _MARKUP: Literal["rich"] | None = "rich" if sys.stdout.isatty() else None
@@ -34,6 +37,8 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=_MARKUP)
 app.add_typer(config_app, name="config", help="Check, show or describe a configuration.")
 profile_app = typer.Typer(no_args_is_help=True, rich_markup_mode=_MARKUP)
+contract_app = typer.Typer(no_args_is_help=True, rich_markup_mode=_MARKUP)
+app.add_typer(contract_app, name="contract", help="What records look like: learn it, or hold history against it.")
 app.add_typer(profile_app, name="profile", help="What training data look like: build a profile, or show one.")
 rejected_app = typer.Typer(no_args_is_help=True, rich_markup_mode=_MARKUP)
 app.add_typer(rejected_app, name="rejected", help="Records that could not be used: count, show, send back.")
@@ -427,6 +432,62 @@ def replay_rejected(
 
     wanted = Wanted(Asked(since, until, reason, topic), to_topic, mend, force, again, dry_run)
     raise typer.Exit(run_replay(configuration.load(config), wanted, typer.echo))
+
+
+_Side = Annotated[
+    Literal["predictions", "labels"], typer.Argument(metavar="INPUT", help="predictions or labels.", show_default=False)
+]
+_History = Annotated[
+    list[Path] | None,
+    typer.Option("--file", metavar="FILE", help="JSON Lines, Parquet or CSV, instead of the topic; may be repeated."),
+]
+_Since = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Of the topic: records since then.")]
+_Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Of the topic: records before that.")]
+_Records = Annotated[int, typer.Option("--records", min=1, help="Read so many at most.")]
+
+
+@contract_app.command("learn")
+def learn_contract(
+    config: ConfigPath,
+    side: _Side,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.json", help="Where to write.", show_default=False)],
+    file: _History = None,
+    since: _Since = None,
+    until: _Until = None,
+    records: _Records = 1_000_000,
+) -> None:
+    """Learn from a time in which all was well what records look like, as a JSON Schema to read and mend."""
+    from streamguard.contracts.running import learn  # noqa: PLC0415 - its imports take a while
+
+    learn(configuration.load(config), _wanted(side, file, since, until, records), out, typer.echo)
+
+
+@contract_app.command("check")
+def check_contract(
+    config: ConfigPath,
+    side: _Side,
+    schema: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="A contract. Default: that of the configuration.")
+    ] = None,
+    file: _History = None,
+    since: _Since = None,
+    until: _Until = None,
+    records: _Records = 1_000_000,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Hold history against a contract; ends with code 1 where it differs oftener than is usual."""
+    from streamguard.contracts.running import check  # noqa: PLC0415 - its imports take a while
+
+    wanted = _wanted(side, file, since, until, records)
+    raise typer.Exit(check(configuration.load(config), wanted, schema, typer.echo, is_json=as_json))
+
+
+def _wanted(side: str, file: list[Path] | None, since: str | None, until: str | None, records: int) -> "Wanted":
+    from streamguard.contracts.reading import Wanted  # noqa: PLC0415 - its imports take a while
+    from streamguard.core.join import Input  # noqa: PLC0415 - its imports take a while
+    from streamguard.replay.moments import span_of  # noqa: PLC0415 - its imports take a while
+
+    return Wanted(Input[side.upper()], tuple(file or ()), *span_of(since, until), records)
 
 
 @config_app.command("check")

@@ -81,6 +81,7 @@ LAYERS = [
     ["streamguard.probing.*"],
     ["streamguard.worker.*"],
     ["streamguard.replay.*"],
+    ["streamguard.contracts.*"],
     ["streamguard.profile.*"],
     ["streamguard.handlers.*"],
     ["streamguard.rejected.*"],

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from streamguard.core.fields import Unreadable, parse_time_ms
-from streamguard.errors import ConfigError
 from streamguard.rejected.letter import Letter
 from streamguard.rejected.reasons import kind_of
+from streamguard.replay.moments import span_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +29,7 @@ class Filters:
     @staticmethod
     def of(asked: Asked) -> "Filters":
         """From what was typed; raises `ConfigError`."""
-        from_ms, to_ms = _time_ms(asked.since, "--from"), _time_ms(asked.until, "--to")
-        if from_ms is not None and to_ms is not None and from_ms >= to_ms:
-            raise ConfigError("--to: must be later than --from")
-        return Filters(from_ms, to_ms, asked.reason, asked.topic)
+        return Filters(*span_of(asked.since, asked.until), asked.reason, asked.topic)
 
     def take(self, letter: Letter) -> bool:
         """Whether a record is one of those: rejected from `from_ms` to before `to_ms`, and so on."""
@@ -49,14 +45,3 @@ def _says(reason: str, text: str) -> bool:
     """Whether a reason has the text in it, also with its values left out as `list` shows it; in any case of letters."""
     wanted = text.casefold()
     return wanted in reason.casefold() or wanted in kind_of(reason).casefold()
-
-
-def _time_ms(text: str | None, option: str) -> int | None:
-    if text is None:
-        return None
-    try:
-        return parse_time_ms(int(text) if text.isascii() and text.isdigit() else text)
-    except Unreadable as reason:
-        raise ConfigError(f"{option}: {reason}, such as 2026-01-31T12:00:00Z") from None
-    except ValueError:
-        raise ConfigError(f"{option}: a number of {len(text)} digits is no time") from None

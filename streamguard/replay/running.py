@@ -18,12 +18,12 @@ from rich.table import Table
 
 from streamguard.config import Config, Mode
 from streamguard.core.alerts import Status, rfc3339
-from streamguard.core.fields import Unreadable, parse_time_ms
 from streamguard.core.waiting import NEVER
 from streamguard.errors import ConfigError
 from streamguard.replay.backtesting import Question, backtest, checked_period
 from streamguard.replay.engine import Look, Progress
 from streamguard.replay.history import History, of_files, of_topics
+from streamguard.replay.moments import span_of, time_of
 from streamguard.replay.result import Backtest
 from streamguard.replay.scoring import Score
 from streamguard.replay.terminal import visible
@@ -58,18 +58,13 @@ class Asked:
 def run_backtest(config: Config, title: str, asked: Asked, echo: Echo) -> int:
     """Replay, say what came of it, and write the report; returns the exit code."""
     configure_logging("error")
-    wanted = Range(
-        None if asked.since is None else _time_ms(asked.since, "--from"),
-        None if asked.until is None else _time_ms(asked.until, "--to"),
-    )
-    if wanted.from_ms is not None and wanted.to_ms is not None and wanted.from_ms >= wanted.to_ms:
-        raise ConfigError("--to: must be later than --from")
+    wanted = Range(*span_of(asked.since, asked.until))
     question = Question(
         title=title,
         truth=() if asked.truth is None else load_truth(asked.truth),
         normal_ms=None
         if asked.normal is None
-        else checked_period(asked.normal, "--normal", lambda text: _time_ms(text, "--normal")),
+        else checked_period(asked.normal, "--normal", lambda text: time_of(text, "--normal")),
         from_ms=wanted.from_ms,
         to_ms=wanted.to_ms,
         processes=asked.processes,
@@ -104,13 +99,6 @@ def _history(config: Config, asked: Asked, wanted: Range) -> History:
     if wanted != Range():
         raise ConfigError("--from and --to: choose a range of topics; of files, give those of the range")
     return of_files(config, asked.predictions, asked.labels)
-
-
-def _time_ms(text: str, option: str) -> int:
-    try:
-        return parse_time_ms(int(text) if text.isascii() and text.isdigit() else text)
-    except Unreadable as reason:
-        raise ConfigError(f"{option}: {reason}, such as 2026-01-31T12:00:00Z") from None
 
 
 def _check_writable(directory: Path) -> None:

@@ -130,7 +130,14 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Every field, at any depth, whose name is ours."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         yield from places(value[0], (*path, 0))
-    if not isinstance(value, dict) or path[-1:] in (("segment",), ("source",), ("result",), ("details",), ("versions",), ("since",)):
+    if not isinstance(value, dict) or path[-1:] in (
+        ("segment",),
+        ("source",),
+        ("result",),
+        ("details",),
+        ("versions",),
+        ("since",),
+    ):
         return
     for name, inner in value.items():
         yield (*path, name)
