@@ -17,6 +17,7 @@ The map of this tree, in the order in which imports point (nothing imports what 
     profile             what training data look like: mergeable counts of every feature, and the document of them
     handlers            who is told of alerts: subscribers in Python, and those that a configuration names
     demo                a story to try it all on
+    doctor              whether a worker would run well here, before it runs
     bench               how fast all of it is on this machine
     cli                 the command line
 

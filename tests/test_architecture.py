@@ -78,6 +78,7 @@ LAYERS = [
     ["streamguard.handlers.*"],
     ["streamguard"],
     ["streamguard.demo.*"],
+    ["streamguard.doctor.*"],
     ["streamguard.bench.*"],
     ["streamguard.cli"],
 ]

@@ -15,6 +15,7 @@ from streamguard.config.handlers import Handler, Silence
 from streamguard.config.inputs import Join, Labels, Predictions
 from streamguard.config.log import LogSection
 from streamguard.config.monitors import Monitor
+from streamguard.config.preflight import Preflight
 from streamguard.config.types import Count, Duration, Text, TopicName, is_topic_name
 from streamguard.config.worker import Http, Watchdog
 from streamguard.core.losses import Loss
@@ -136,6 +137,8 @@ class Config(Section):
     """When a worker ends itself."""
     backtest: Backtest = Backtest()
     """What a backtest compares, and how it reads files."""
+    preflight: Preflight = Preflight()
+    """What the doctor sees to."""
 
     @property
     def horizon_ms(self) -> int:
