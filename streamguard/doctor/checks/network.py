@@ -183,10 +183,12 @@ def round_trips(facts: Cluster) -> Iterator[Finding]:
             f"a question to a broker takes {usual:.0f} ms (median of {len(times)})",
             "run workers near the brokers",
         )
-    if max(times) - usual > _UNEVEN_MS:
+    # A single slow answer is nothing: a broker's virtual machine pauses now and then.
+    slow = sorted(times)[-2:][0]
+    if slow - usual > _UNEVEN_MS:
         yield Finding(
             "round-trip-uneven",
-            f"questions to a broker take {min(times):.0f} to {max(times):.0f} ms",
+            f"of {len(times)} questions to a broker two take {slow:.0f} ms or more, where {usual:.0f} ms are usual",
             "look at the network and at the brokers' load; raise log.session_timeout",
         )
 

@@ -140,9 +140,12 @@ def _kafka(config: Config, settings: KafkaLog, seen: Seen, now_ms: Now, until_s:
     from streamguard.doctor.gathering import cluster  # noqa: PLC0415
 
     seen.ways = network.brokers(settings, [network.split(each) for each in settings.bootstrap_servers])
-    if not any(each.is_open and each.kafka is not None and each.kafka.speaks for each in seen.ways):
+    answering = tuple(each.place for each in seen.ways if each.kafka is not None and each.kafka.speaks)
+    if not answering:
         seen.is_unreachable = True
         return
+    # The others would only be tried again and again.
+    settings = settings.model_copy(update={"bootstrap_servers": answering})
     try:
         with cluster.opened(settings) as asker:
             seen.advertised = network.brokers(settings, asker.places())
