@@ -268,6 +268,11 @@ _TOPICS = {
         "Predictions then happen when the broker writes them: what a producer sends late matches wrong or not at all.",
         "Set `predictions.fields.time`, or `message.timestamp.type=CreateTime` on the topic.",
     ),
+    "settings-hidden": Code(
+        _NOTE,
+        "Retention, cleanup policy and limits of these topics could not be compared with what is needed.",
+        "`kafka-acls.sh --add` DescribeConfigs on the topics.",
+    ),
     "topic-right": Code(_ERROR, "A worker may not do what it must.", "`kafka-acls.sh --add` the operation."),
     "group-right": Code(_ERROR, "A worker cannot join its group.", "`kafka-acls.sh --add` Read on the group."),
     "transaction-right": Code(

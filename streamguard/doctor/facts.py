@@ -128,6 +128,10 @@ class Kafka:
     mechanisms: tuple[str, ...] | None = None
     """SASL mechanisms that it offers; None: it does not ask who we are."""
 
+    def admits(self, mechanism: str | None) -> bool:
+        """Whether one who comes with this SASL mechanism, or with none, may say who he is."""
+        return self.speaks and (mechanism is None if self.mechanisms is None else mechanism in self.mechanisms)
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:

@@ -84,7 +84,7 @@ def test_a_port_that_never_answers_takes_seconds_and_not_minutes(setup: Setup) -
     """A broker that hangs still takes connections."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         began_s = time.monotonic()
-        report = doctor(setup.config(log={"bootstrap_servers": "127.0.0.1:{}".format(server.getsockname()[1])}))
+        report = doctor(setup.config(log={"bootstrap_servers": f"127.0.0.1:{server.getsockname()[1]}"}))
 
     assert (report.exit_code, report.codes) == (3, {"port-silent"})
     assert time.monotonic() - began_s < 30
@@ -111,7 +111,7 @@ def test_unequal_partitions(setup: Setup) -> None:
 
 
 def test_labels_by_another_partitioner(setup: Setup) -> None:
-    """librdkafka's default against Kafka's: both send the right key, and labels are elsewhere."""
+    """Librdkafka's default against Kafka's: both send the right key, and labels are elsewhere."""
     setup.inputs()
     setup.write(setup.predictions, predictions(range(COUNT)))
     setup.write_by_librdkafka(setup.labels, labels(range(COUNT)))

@@ -140,9 +140,12 @@ def _day(at_ms: int) -> str:
 
 def begun(settings: KafkaLog, words: str, causes: Sequence[str]) -> Iterator[Finding]:
     """The brokers answered, but let nobody in; `causes` are names of Kafka's errors, with what was said."""
+    sasl = settings.security.sasl
     refused = next((each for each in causes if "SaslAuthentication" in each), None)
+    others = [each for each in causes if "KafkaTimeout" not in each]
+    if refused is None and sasl is not None and others and all("disconnected" in each for each in others):
+        refused = "it closes the connection while we say who we are"
     if refused is not None:
-        sasl = settings.security.sasl
         who = "" if sasl is None or sasl.username is None else f" {sasl.username!r}"
         yield Finding(
             "sasl-refused",
@@ -150,7 +153,7 @@ def begun(settings: KafkaLog, words: str, causes: Sequence[str]) -> Iterator[Fin
             "mend username or password of log.security.sasl (or password_file), or add the user to the broker",
         )
     else:
-        told = next((each for each in causes if "KafkaTimeout" not in each), words)
+        told = next(iter(others), words)
         yield Finding("log-unreachable", f"no broker lets us in: {told}", "see the brokers' own log")
 
 

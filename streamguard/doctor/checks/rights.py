@@ -16,10 +16,18 @@ _READ, _WRITE, _DESCRIBE = "READ", "WRITE", "DESCRIBE"
 
 def rights(config: Config, facts: Mapping[str, Topic]) -> Iterator[Finding]:
     """Whether a worker, and handlers, may do with each topic what they must."""
+    roles = set(config.topics.values())
     for role, name in config.topics.items():
         topic = facts.get(name)
         if topic is not None:
             yield from _topic(role, topic)
+    hidden = [each.name for each in facts.values() if each.exists and not each.settings and each.name in roles]
+    if hidden:
+        yield Finding(
+            "settings-hidden",
+            f"the settings of these topics may not be seen: {some(sorted(hidden))}",
+            f"{_ACL} --operation DescribeConfigs --topic NAME",
+        )
     if config.handlers and (topic := facts.get(config.dead_letters_topic)) is not None:
         yield from _topic("dead_letters", topic)
 

@@ -54,7 +54,12 @@ class _Heard(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         given = record.args if isinstance(record.args, tuple) else ()
-        self.errors += [each for each in given if isinstance(each, Exception)]
+        found = [each for each in given if isinstance(each, Exception)]
+        self.errors += found
+        for each in found:
+            if isinstance(each, kafka_errors.SaslAuthenticationFailedError):
+                # It would be tried again and again, and some directories lock the account: this ends the tries.
+                raise each
 
 
 @contextmanager
@@ -64,9 +69,7 @@ def opened(settings: KafkaLog) -> Iterator["Asker"]:
     logger.addHandler(heard)
     try:
         admin = KafkaAdminClient(
-            **options.connection(settings)
-            # A wrong password should not be tried often: some directories lock the account.
-            | {"reconnect_backoff_ms": 1500, "reconnect_backoff_max_ms": 3000},
+            **options.connection(settings) | {"reconnect_backoff_ms": 500},
             bootstrap_timeout_ms=_BOOTSTRAP_MS,
             request_timeout_ms=_REQUEST_MS,
         )

@@ -140,7 +140,8 @@ def _kafka(config: Config, settings: KafkaLog, seen: Seen, now_ms: Now, until_s:
     from streamguard.doctor.gathering import cluster  # noqa: PLC0415
 
     seen.ways = network.brokers(settings, [network.split(each) for each in settings.bootstrap_servers])
-    answering = tuple(each.place for each in seen.ways if each.kafka is not None and each.kafka.speaks)
+    mechanism = None if settings.security.sasl is None else settings.security.sasl.mechanism
+    answering = tuple(each.place for each in seen.ways if each.kafka is not None and each.kafka.admits(mechanism))
     if not answering:
         seen.is_unreachable = True
         return
