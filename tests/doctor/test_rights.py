@@ -1,6 +1,7 @@
 """Rights and groups, on made-up answers."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def committed(note: str, *, start: int = 0, end: int = 100) -> Committed:
     return Committed("predictions", 0, 100, note, start, end)
 
 
-def of_group(*found: Committed, **changes: object) -> list[str]:
+def of_group(*found: Committed, **changes: Any) -> list[str]:
     """Codes for a group with these offsets."""
     return codes(groups(config(), [replace(Group("g", committed=found), **changes)], RULES))
 
@@ -45,7 +46,7 @@ def test_dead_letters_are_written_where_there_are_handlers() -> None:
     """By `streamguard handle`."""
     name = "streamguard-g-dead-letters"
     facts = topics() | {name: Topic(name, exists=True, settings={"a": "b"}, operations=frozenset({"DESCRIBE"}))}
-    handlers = ({"name": "f", "type": "file", "path": "/tmp/f"},)
+    handlers = ({"name": "f", "type": "file", "path": "alerts.jsonl"},)
 
     assert codes(rights(config(), facts)) == []
     assert codes(rights(config(handlers=handlers), facts)) == ["topic-right"]
