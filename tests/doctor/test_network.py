@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler, TCPServer
 from typing import Any
 
 import pytest
@@ -102,6 +103,8 @@ def serving(certificate: trustme.LeafCert | None = None) -> Iterator[int]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(context)
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    # Closing it then waits for their ends.
+    server.daemon_threads = False
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -202,11 +205,20 @@ def test_a_reach_is_told_once() -> None:
 
 
 def test_what_listens_there_is_no_kafka() -> None:
-    """An HTTP server answers, if not as Kafka does."""
-    with serving() as port:
-        reach = network.broker(LOG, "127.0.0.1", port)
+    """It greets, as SSH and SMTP do, and goes."""
 
-    assert codes(ways(LOG, [reach], NOW_MS)) in (["kafka-not-spoken"], ["port-silent"])
+    class Greeter(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"220 here is something else, and not Kafka\r\n")
+
+    with TCPServer(("127.0.0.1", 0), Greeter) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        reach = network.broker(LOG, "127.0.0.1", server.server_address[1])
+        server.shutdown()
+        thread.join()
+
+    assert codes(ways(LOG, [reach], NOW_MS)) == ["kafka-not-spoken"]
 
 
 def test_questions_that_do_not_come_back_hold_nobody_up() -> None:

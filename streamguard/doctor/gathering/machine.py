@@ -5,7 +5,7 @@ import platform
 import re
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib import import_module, metadata, util
 from importlib.metadata import Distribution, PackageNotFoundError
@@ -41,20 +41,25 @@ def _installed(name: str) -> Installed | None:
         distribution = metadata.distribution(name)
     except PackageNotFoundError:
         return None
-    return Installed(distribution.version, all(map(_is_there, _modules(distribution))))
+    modules = _modules(distribution)
+    return Installed(distribution.version, not modules or any(map(_is_there, modules)))
 
 
 def _modules(distribution: Distribution) -> list[str]:
-    """The first of its modules and packages at the top, as far as it says."""
+    """Its modules and packages at the top, as far as it says."""
     told = (distribution.read_text("top_level.txt") or "").split()
     if told:
-        return [name for name in told if name.isidentifier() and not name.startswith("_")][:1]
+        return _public(told)
     found = dict.fromkeys(
         path.parts[0] if len(path.parts) > 1 else path.stem
         for path in distribution.files or ()
         if path.name == "__init__.py" or (len(path.parts) == 1 and path.suffix == ".py")
     )
-    return [name for name in found if name.isidentifier() and not name.startswith("_")][:1]
+    return _public(found)
+
+
+def _public(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.isidentifier() and not name.startswith("_")]
 
 
 def _is_there(module: str) -> bool:
