@@ -106,7 +106,7 @@ class ProfileFile:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How the handshake ended. `problem` is one of untrusted, expired, hostname, failed."""
+    """How the handshake ended. `problem` is one of untrusted, expired, hostname, failed, silent."""
 
     problem: str | None
     detail: str = ""

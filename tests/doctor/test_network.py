@@ -37,6 +37,7 @@ NOW_MS = int(time.time() * 1000)
         (Reach("h", 1, resolve_problem="no such name"), ["name-unresolved"]),
         (Reach("h", 1, connect_problem="refused", is_refused=True), ["port-refused"]),
         (Reach("h", 1, connect_problem="timed out"), ["port-silent"]),
+        (Reach("h", 1, tls=Tls("silent", "x")), ["port-silent"]),
         (Reach("h", 1, tls=Tls("failed", "x"), kafka=Kafka(speaks=False)), ["tls-failed"]),
         (Reach("h", 1, tls=Tls("failed", "x"), kafka=Kafka(speaks=False, speaks_plain=True)), ["tls-not-spoken"]),
         (Reach("h", 1, kafka=Kafka(speaks=False, is_closed_on_us=True)), ["kafka-not-spoken"]),
@@ -199,9 +200,10 @@ def test_a_host_that_handlers_may_not_call() -> None:
 
 def test_a_reach_is_told_once() -> None:
     """Exactly one of the facts of a handler is judged."""
-    facts = [HandlerReach("a", "file"), HandlerReach("b", "slack", reach=Reach("h", 443, resolve_problem="no"))]
+    reaches = [Reach("h", 443, resolve_problem="no"), Reach("h", 443, tls=Tls("silent", "no answer within 4 s"))]
+    facts = [HandlerReach("a", "file"), *(HandlerReach("b", "slack", reach=each) for each in reaches)]
 
-    assert codes(handlers(facts, NOW_MS)) == ["handler-unreachable"]
+    assert codes(handlers(facts, NOW_MS)) == ["handler-unreachable"] * 2
 
 
 def test_what_listens_there_is_no_kafka() -> None:

@@ -40,6 +40,9 @@ def test_a_file_that_is_not_there_yet_is_not_made(tmp_path: Path) -> None:
 
     assert found == []
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "empty.db").touch()
+    assert run(embedded(tmp_path / "empty.db"))[1] == []
+    assert (tmp_path / "empty.db").stat().st_size == 0
 
 
 def test_records_of_an_embedded_log_are_looked_at(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -311,11 +312,11 @@ def test_a_group_of_another_window_and_one_that_is_another_programs(setup: Setup
     config = setup.filled().config()
     run_worker(parse(config), until_end=True, echo=lambda _: None)
     other = doctor(setup.config(join={"after": "3h"}))
-    session = join(open_log(parse(config).log), setup.name + "-theirs", setup.predictions)
-    try:
+    with (
+        closing(open_log(parse(config).log)) as log,
+        closing(join(log, setup.name + "-theirs", setup.predictions)),
+    ):
         active = doctor(setup.config(log={"group": setup.name + "-theirs"}))
-    finally:
-        session.close()
 
     assert other.wrong() == {"group-window"}
     assert "2h" in other.of("group-window")["what"]

@@ -36,6 +36,12 @@ def _way(settings: KafkaLog, reach: Reach, now_ms: int) -> Iterator[Finding]:
             f"{place} takes no connection: {reach.connect_problem}",
             mend if reach.is_refused else "open the way to it (firewall, route), or mend log.bootstrap_servers",
         )
+    elif reach.tls is not None and reach.tls.problem == "silent":
+        yield Finding(
+            "port-silent",
+            f"{place} takes a connection, and does not answer when it is to be encrypted: {reach.tls.detail}",
+            "see whether the broker hangs, or mend the port in log.bootstrap_servers",
+        )
     elif reach.tls is not None and reach.tls.problem == "failed":
         yield from _no_handshake(reach)
     elif reach.tls is not None and reach.tls.problem:
@@ -209,7 +215,7 @@ def handlers(facts: Sequence[HandlerReach], now_ms: int) -> Iterator[Finding]:
                 f"{who} is called through the proxy {each.proxy!r}",
                 f"streamguard handle --test --handler {each.name} CONFIG",
             )
-        elif reach is not None and (problem := reach.resolve_problem or reach.connect_problem):
+        elif reach is not None and (problem := _unreached(reach)):
             yield Finding(
                 "handler-unreachable",
                 f"{who} cannot reach {reach.place}: {problem}",
@@ -223,6 +229,11 @@ def handlers(facts: Sequence[HandlerReach], now_ms: int) -> Iterator[Finding]:
             )
         elif reach is not None:
             yield from _expiring("handler-tls-soon", reach, now_ms, "renew the server's certificate before")
+
+
+def _unreached(reach: Reach) -> str | None:
+    silent = reach.tls.detail if reach.tls is not None and reach.tls.problem == "silent" else None
+    return reach.resolve_problem or reach.connect_problem or silent
 
 
 def clock(config: Config, facts: Cluster) -> Iterator[Finding]:

@@ -105,5 +105,7 @@ def _starttls(handler: EmailHandler, context: ssl.SSLContext) -> Tls:
     except ssl.SSLCertVerificationError as error:
         return Tls("untrusted", error.verify_message)
     except (OSError, smtplib.SMTPException) as error:
-        return Tls("failed", str(error) or type(error).__name__)
+        # smtplib tells of the time that is over in words alone.
+        is_silent = "timed out" in str(error)
+        return Tls("silent" if is_silent else "failed", str(error) or type(error).__name__)
     return Tls(None)

@@ -109,6 +109,8 @@ def handshake(host: str, port: int, contexts: Contexts) -> Tls:
             with suppress(OSError):
                 found = _handshake(host, port, context)
         return replace(found, problem=kind, detail=error.verify_message)
+    except TimeoutError:
+        return Tls("silent", f"no answer within {WAIT_S:g} s")
     except (OSError, ValueError) as error:
         return Tls("failed", _words(error))
 

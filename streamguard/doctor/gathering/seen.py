@@ -106,7 +106,7 @@ def _embedded(config: Config, settings: EmbeddedLog, seen: Seen, now_ms: Now) ->
 
     names = config.topics.values()
     path = Path(settings.path)
-    if not path.exists():
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
         # Looking must not make it.
         seen.topics = {name: Topic(name, exists=False) for name in names}
         return
