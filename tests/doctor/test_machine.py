@@ -62,7 +62,7 @@ def test_a_window_that_does_not_fit() -> None:
     samples = [Sample("predictions", windows={0: 40_000_000, 1: 40_000_000}), Sample("labels", windows={0: 60_000_000})]
 
     assert codes(window(config(), Machine(4 * GIB, None), samples)) == ["memory-window"]
-    assert codes(window(config(), Machine(16 * GIB, None), samples)) == []
+    assert codes(window(config(), Machine(10 * GIB, None), samples)) == []
     assert codes(window(config(join={"store": {"directory": "/x"}}), Machine(4 * GIB, None), samples)) == []
 
 
