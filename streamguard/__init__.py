@@ -22,6 +22,7 @@ The map of this tree, in the order in which imports point (nothing imports what 
     rejected            what could not be used: counted, shown, sent back
     fingerprints        what a serving process says of its environment
     demo                a story to try it all on
+    doctor              whether a worker would run well here, before it runs
     bench               how fast all of it is on this machine
     cli                 the command line
 

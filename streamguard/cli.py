@@ -107,6 +107,21 @@ def run(
 
 
 @app.command()
+def doctor(
+    config: ConfigPath,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object, for programs.")] = False,
+) -> None:
+    """Find out whether a worker would run well here, before it runs: this machine, the brokers, topics and records.
+
+    Nothing is written to the log. It takes 30 s at most. Exit code 0: nothing is wrong (there may be notes); 1: errors
+    or warnings; 2: the configuration is wrong; 3: the log cannot be reached at all.
+    """
+    from streamguard.doctor.running import run_doctor  # noqa: PLC0415 - its imports take a second
+
+    raise typer.Exit(run_doctor(configuration.load(config), config, typer.echo, is_json=as_json))
+
+
+@app.command()
 def alerts(
     config: ConfigPath,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more, until stopped.")] = False,

@@ -88,6 +88,7 @@ LAYERS = [
     ["streamguard.fingerprints.*"],
     ["streamguard"],
     ["streamguard.demo.*"],
+    ["streamguard.doctor.*"],
     ["streamguard.bench.*"],
     ["streamguard.cli"],
 ]

@@ -15,6 +15,7 @@ from streamguard.config.handlers import Handler, Silence
 from streamguard.config.inputs import Join, Labels, Predictions
 from streamguard.config.log import LogSection
 from streamguard.config.monitors import Monitor
+from streamguard.config.preflight import Preflight
 from streamguard.config.probes import Probe, ProbeChecks
 from streamguard.config.serving import Environment
 from streamguard.config.types import Count, Duration, Text, TopicName, is_topic_name
@@ -144,6 +145,8 @@ class Config(Section):
     """Endpoints of models that `streamguard probe` calls. Default: none."""
     probe_checks: ProbeChecks = ProbeChecks()
     """When what probes find is worth an alert."""
+    preflight: Preflight = Preflight()
+    """What the doctor sees to."""
 
     @property
     def horizon_ms(self) -> int:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ Echo = Callable[[str], None]
 _SHOWN = 20
 # As a worker tolerates it where the configuration does not say.
 _TOLERATED = 0.001
+_DEVIATIONS = 4.0
 
 
 def learn(config: Config, wanted: Wanted, out: Path, echo: Echo) -> None:
@@ -100,12 +102,15 @@ def check(config: Config, wanted: Wanted, schema: Path | None, echo: Echo, *, is
 def _found(contract: Contract, mark: int, count: int, records: int, first: str, tolerated: float) -> dict[str, Any]:
     place, kind = divmod(mark, KINDS)
     usual = contract.level(mark)
+    level = min(usual + tolerated, 1.0)
+    # What is usual is met now and then by chance alone.
+    most = records * level + _DEVIATIONS * sqrt(records * level * (1 - level))
     return {
         "field": contract.fields[place].name or ROOT,
         "change": Kind(kind).name.lower(),
         "count": count,
         "rate": count / records,
         "usual": usual,
-        "beyond": count > records * (usual + tolerated),
+        "beyond": count > most,
         "first": first,
     }

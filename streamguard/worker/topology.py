@@ -1,5 +1,6 @@
 """From a config to tasks and topics, and whether the log can carry them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from zlib import crc32
 
@@ -21,6 +22,8 @@ from streamguard.worker.arriving import arrivals, shared
 _SCORED = (Loss.LOG_LOSS, Loss.BRIER)
 # A broker limits what a producer compressed; what came of it may be larger, and must fit uncompressed.
 _REJECTED_BYTES = 64 << 20
+STATE_BYTES = 8 << 20
+"""The largest record of the state topic."""
 _DAY_MS = 86_400_000
 
 
@@ -112,9 +115,16 @@ def _inputs(config: Config, found: dict[str, TopicInfo]) -> tuple[TopicInfo, Top
     return found[names[0]], found[names[1]]
 
 
+def retained_ms(config: Config) -> int:
+    """How long the inputs must keep records.
+
+    A restart reads back the window, and once more as far to know what was a duplicate then.
+    """
+    return 2 * config.horizon_ms + config.join.disorder_ms
+
+
 def _check_retention(config: Config, topic: TopicInfo) -> None:
-    # A restart reads back the window, and once more as far to know what was a duplicate then.
-    needed_ms = 2 * config.horizon_ms + config.join.disorder_ms
+    needed_ms = retained_ms(config)
     if topic.compacted:
         raise LogError(f"topic {topic.name!r} is compacted: records that are still needed would vanish")
     if topic.retention_ms is not None and topic.retention_ms < needed_ms:
@@ -125,18 +135,23 @@ def _check_retention(config: Config, topic: TopicInfo) -> None:
         )
 
 
-def _create_ours(config: Config, log: Log, found: dict[str, TopicInfo], targets: int) -> dict[str, TopicInfo]:
-    """Those that are missing; returns all of them. What another worker makes at this moment is as we would make it."""
-    inputs = [found[name] for name in (config.predictions.topic, config.labels.topic)]
+def ours_of(config: Config, inputs: Collection[TopicInfo], targets: int) -> list[TopicInfo]:
+    """The topics that a worker makes where they are missing: outcomes, state, rejected, alerts."""
     largest = max(_REJECTED_BYTES, *(2 * (topic.max_record_bytes or 0) for topic in inputs))
-    count = inputs[0].partitions
+    count = max(topic.partitions for topic in inputs)
     week_ms = 7 * _DAY_MS
-    ours = [
+    return [
         TopicInfo(config.outcomes_topic, targets, retention_ms=week_ms),
-        TopicInfo(config.state_topic, targets, compacted=True, max_record_bytes=8 << 20),
+        TopicInfo(config.state_topic, targets, compacted=True, max_record_bytes=STATE_BYTES),
         TopicInfo(config.rejected_topic, count, retention_ms=2 * week_ms, max_record_bytes=largest),
         TopicInfo(config.alerts.topic, 1, retention_ms=None),
     ]
+
+
+def _create_ours(config: Config, log: Log, found: dict[str, TopicInfo], targets: int) -> dict[str, TopicInfo]:
+    """Those that are missing; returns all of them. What another worker makes at this moment is as we would make it."""
+    inputs = [found[name] for name in (config.predictions.topic, config.labels.topic)]
+    ours = ours_of(config, inputs, targets)
     missing = [topic for topic in ours if topic.name not in found]
     if missing and not getattr(config.log, "create_topics", True):
         names = ", ".join(f"{topic.name} ({topic.partitions} partitions)" for topic in missing)

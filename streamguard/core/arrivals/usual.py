@@ -1,11 +1,11 @@
 """How many records are usual, by the hour of the week, and how far counts wander from that by themselves.
 
-Counts are of slots of five minutes, of the last weeks. What is usual of a slot is the mean of all slots of its hour of
-the week. How far the sum of a block of slots wanders is its index of dispersion: the mean square of what it was off by,
-in units of what was expected, over the blocks of the same length that ended within an hour of that time on the days
-before; of independent records that is 1. The last two days, which are judged, are no part of that. So a stream that
-comes in one burst a night, now earlier, now later, wanders far at that hour, and not at all two hours later: it is judged
-then.
+Counts are of slots of five minutes, of the last weeks. What is usual of a slot is the mean of all slots of its hour
+of the week. How far the sum of a block of slots wanders is its index of dispersion: the mean square of what it was
+off by, in units of what was expected, over the blocks of the same length that ended within an hour of that time on
+the days before; of independent records that is 1. The last two days, which are judged, are no part of that. So a
+stream that comes in one burst a night, now earlier, now later, wanders far at that hour, and not at all two hours
+later: it is judged then.
 
 How unlikely it is that no more than x came where e were expected is bounded (Chernoff) as for a negative binomial of
 that dispersion.

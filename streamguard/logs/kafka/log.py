@@ -4,6 +4,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 import kafka
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -64,16 +65,7 @@ class KafkaLog:
         return {name: _info(name, count, settings.get(name, {})) for name, count in counts.items()}
 
     def create(self, topic: TopicInfo) -> None:
-        configs = {"cleanup.policy": "compact" if topic.compacted else "delete"}
-        if not topic.compacted:
-            configs["retention.ms"] = str(-1 if topic.retention_ms is None else topic.retention_ms)
-        if topic.max_record_bytes is not None:
-            configs["max.message.bytes"] = str(topic.max_record_bytes)
-        wanted = {
-            "num_partitions": topic.partitions,
-            "replication_factor": self._settings.replication_factor,
-            "configs": configs,
-        }
+        wanted = creation(topic, self._settings.replication_factor)
         # Where it exists already, another worker was first.
         exists = suppress(kafka_errors.TopicAlreadyExistsError)
         with self._asking(f"cannot create topic {topic.name!r}") as admin, exists:
@@ -203,6 +195,16 @@ class KafkaLog:
         if missing:
             raise _missing(missing)
         return counts
+
+
+def creation(topic: TopicInfo, replication_factor: int) -> dict[str, Any]:
+    """A topic that is to be made, as the admin client wants it."""
+    configs = {"cleanup.policy": "compact" if topic.compacted else "delete"}
+    if not topic.compacted:
+        configs["retention.ms"] = str(-1 if topic.retention_ms is None else topic.retention_ms)
+    if topic.max_record_bytes is not None:
+        configs["max.message.bytes"] = str(topic.max_record_bytes)
+    return {"num_partitions": topic.partitions, "replication_factor": replication_factor, "configs": configs}
 
 
 def _counts(admin: KafkaAdminClient, names: Collection[str]) -> dict[str, int]:

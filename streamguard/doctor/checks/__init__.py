@@ -1,0 +1,1 @@
+"""Pure functions from the configuration and what was seen to what is wrong with it."""
