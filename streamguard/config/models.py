@@ -159,11 +159,25 @@ class Config(Section):
         return self.dead_letters.topic or f"streamguard-{self.log.group}-dead-letters"
 
     @property
+    def predictions_topic(self) -> str:
+        """The topic of predictions that the join reads."""
+        return self._joined_topic("predictions")
+
+    @property
+    def labels_topic(self) -> str:
+        """The topic of labels that the join reads."""
+        return self._joined_topic("labels")
+
+    def _joined_topic(self, role: Literal["predictions", "labels"]) -> str:
+        section = self.predictions if role == "predictions" else self.labels
+        return f"streamguard-{self.log.group}-{role}" if section.is_rekeyed else section.topic
+
+    @property
     def topics(self) -> dict[str, str]:
-        """Every topic by its role, which is also the name of the section that names it."""
+        """Every topic that workers use by its role, which is also the name of the section that names it."""
         return {
-            "predictions": self.predictions.topic,
-            "labels": self.labels.topic,
+            "predictions": self.predictions_topic,
+            "labels": self.labels_topic,
             "outcomes": self.outcomes_topic,
             "alerts": self.alerts.topic,
             "rejected": self.rejected_topic,
@@ -211,7 +225,11 @@ class Config(Section):
 
     def _topic_problems(self) -> Iterable[Problem]:
         seen: dict[str, str] = {}
-        for role, topic in {**self.topics, "dead_letters": self.dead_letters_topic}.items():
+        named = [*self.topics.items(), ("dead_letters", self.dead_letters_topic)]
+        for role, section in (("predictions", self.predictions), ("labels", self.labels)):
+            if section.is_rekeyed:
+                named.insert(0, (role, section.topic))
+        for role, topic in named:
             if not is_topic_name(topic):
                 yield (
                     (role, "topic"),

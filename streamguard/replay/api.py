@@ -62,7 +62,7 @@ def backtest(
         _sources(given, topic, fields, what)
         for given, topic, fields, what in zip(
             (predictions, labels),
-            (settings.predictions.topic, settings.labels.topic),
+            (settings.predictions_topic, settings.labels_topic),
             needed,
             ("predictions", "labels"),
             strict=True,

@@ -89,7 +89,7 @@ def of_found_files(
     config: Config, found: Sequence[Mapping[int, tuple[Path, ...]]], described: tuple[str, str]
 ) -> History:
     """Files by partition: of predictions, and of labels."""
-    topics = config.predictions.topic, config.labels.topic
+    topics = config.predictions_topic, config.labels_topic
     predictions, labels = (
         {number: FileSource(topic, number, paths, fields) for number, paths in files.items()}
         for files, topic, fields in zip(found, topics, needed_fields(config), strict=True)

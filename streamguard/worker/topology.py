@@ -38,7 +38,7 @@ class Topology:
     @property
     def inputs(self) -> tuple[str, str]:
         """The predictions and the labels topic."""
-        return self.config.predictions.topic, self.config.labels.topic
+        return self.config.predictions_topic, self.config.labels_topic
 
     @property
     def outcomes(self) -> str:
@@ -62,7 +62,7 @@ def prepare(config: Config, log: Log) -> Topology:
     """
     found = log.topics(config.topics.values())
     if isinstance(config.log, EmbeddedLog):
-        for name in (config.predictions.topic, config.labels.topic):
+        for name in (config.predictions_topic, config.labels_topic):
             if name not in found:
                 log.create(TopicInfo(name, config.log.partitions))
         found = log.topics(config.topics.values())
@@ -99,7 +99,7 @@ def checked_inputs(config: Config, found: dict[str, TopicInfo]) -> tuple[TopicIn
 
 
 def _inputs(config: Config, found: dict[str, TopicInfo]) -> tuple[TopicInfo, TopicInfo]:
-    names = (config.predictions.topic, config.labels.topic)
+    names = (config.predictions_topic, config.labels_topic)
     missing = [name for name in names if name not in found]
     if missing:
         raise LogError(
@@ -124,7 +124,7 @@ def _check_retention(config: Config, topic: TopicInfo) -> None:
 
 def _create_ours(config: Config, log: Log, found: dict[str, TopicInfo], targets: int) -> dict[str, TopicInfo]:
     """Those that are missing; returns all of them. What another worker makes at this moment is as we would make it."""
-    inputs = [found[name] for name in (config.predictions.topic, config.labels.topic)]
+    inputs = [found[name] for name in (config.predictions_topic, config.labels_topic)]
     largest = max(_REJECTED_BYTES, *(2 * (topic.max_record_bytes or 0) for topic in inputs))
     count = inputs[0].partitions
     week_ms = 7 * _DAY_MS
@@ -193,8 +193,8 @@ def derive(config: Config, source_count: int, target_count: int) -> Topology:
     monitoring = MonitorSettings(
         monitors=config.monitors,
         source_count=source_count,
-        predictions_topic=config.predictions.topic,
-        labels_topic=config.labels.topic,
+        predictions_topic=config.predictions_topic,
+        labels_topic=config.labels_topic,
         cooldown_ms=config.alerts.cooldown_ms,
         budget_per_month=config.budget.false_alarms_per_month,
         reach_ms=(join.before_ms + join.after_ms, join.after_ms),
