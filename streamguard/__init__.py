@@ -9,10 +9,11 @@ The map of this tree, in the order in which imports point (nothing imports what 
                         the checks, each over one stream of losses, and their settings
     config              the configuration, validated
     core                pure: codec, skeleton, waiting, join (stage one); outcomes; merge, intake, budget, checks,
-                        segment, watching, alerts, monitor (stage two)
+                        segment, watching, alerts, monitor (stage two); payloads, pairing, rekey (before them)
     logs                where records live: interface, embedded (SQLite), kafka, confluent
     stores              the disk of windows that outgrow memory
     worker              the loop between a log and the tasks
+    rekeying            the stage that writes payload logs anew, as keyed records in the order of event time
     replay              history through the same tasks: sources, joining, sweeping, scoring, the report
     profile             what training data look like: mergeable counts of every feature, and the document of them
     handlers            who is told of alerts: subscribers in Python, and those that a configuration names

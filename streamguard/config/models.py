@@ -159,6 +159,11 @@ class Config(Section):
         return self.dead_letters.topic or f"streamguard-{self.log.group}-dead-letters"
 
     @property
+    def sides(self) -> dict[str, Predictions | Labels]:
+        """Both inputs by their role."""
+        return {"predictions": self.predictions, "labels": self.labels}
+
+    @property
     def predictions_topic(self) -> str:
         """The topic of predictions that the join reads."""
         return self._joined_topic("predictions")
@@ -168,8 +173,8 @@ class Config(Section):
         """The topic of labels that the join reads."""
         return self._joined_topic("labels")
 
-    def _joined_topic(self, role: Literal["predictions", "labels"]) -> str:
-        section = self.predictions if role == "predictions" else self.labels
+    def _joined_topic(self, role: str) -> str:
+        section = self.sides[role]
         return f"streamguard-{self.log.group}-{role}" if section.is_rekeyed else section.topic
 
     @property
@@ -226,7 +231,7 @@ class Config(Section):
     def _topic_problems(self) -> Iterable[Problem]:
         seen: dict[str, str] = {}
         named = [*self.topics.items(), ("dead_letters", self.dead_letters_topic)]
-        for role, section in (("predictions", self.predictions), ("labels", self.labels)):
+        for role, section in self.sides.items():
             if section.is_rekeyed:
                 named.insert(0, (role, section.topic))
         for role, topic in named:

@@ -62,8 +62,9 @@ def prepare(config: Config, log: Log) -> Topology:
     """
     found = log.topics(config.topics.values())
     if isinstance(config.log, EmbeddedLog):
-        for name in (config.predictions_topic, config.labels_topic):
-            if name not in found:
+        for role, section in config.sides.items():
+            name = config.topics[role]
+            if name not in found and not section.is_rekeyed:
                 log.create(TopicInfo(name, config.log.partitions))
         found = log.topics(config.topics.values())
     predictions, labels = checked_inputs(config, found)
@@ -101,6 +102,12 @@ def checked_inputs(config: Config, found: dict[str, TopicInfo]) -> tuple[TopicIn
 def _inputs(config: Config, found: dict[str, TopicInfo]) -> tuple[TopicInfo, TopicInfo]:
     names = (config.predictions_topic, config.labels_topic)
     missing = [name for name in names if name not in found]
+    for role, section in config.sides.items():
+        if config.topics[role] in missing and section.is_rekeyed:
+            raise LogError(
+                f"no topic {config.topics[role]!r}: `streamguard rekey` makes it, and writes there what it reads from"
+                f" {section.topic!r}; start that with this configuration, and leave it running beside the workers"
+            )
     if missing:
         raise LogError(
             f"no topic {' and no topic '.join(map(repr, missing))}: create it, or mend predictions.topic"
