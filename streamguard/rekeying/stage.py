@@ -271,7 +271,7 @@ class Stage:
 
     def _is_reached(self, session: Session) -> bool:
         """Whether the group, not this process alone, has come to where the raw topics ended."""
-        if any(task.restoring for task in self._tasks.values()):
+        if any(task.restoring or task.stage.held_count for task in self._tasks.values()):
             return False
         until = self._until or {}
         if any(len(ended(task.stage, until)) < len(task.stage.bounds_ms()) for task in self._tasks.values()):
