@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from streamguard.config import Config, EmbeddedLog, Labels, Predictions
 from streamguard.core.codec import Mapping
+from streamguard.core.fields import Path
 from streamguard.core.payloads import adapter
 from streamguard.core.rekey import Settings
 from streamguard.errors import ConfigError, LogError
@@ -47,13 +48,13 @@ def sides_of(config: Config) -> list[Side]:
     return found
 
 
-def settings_of(config: Config, section: Predictions | Labels) -> Settings:
-    """How one side is read."""
+def settings_of(config: Config, section: Predictions | Labels, time: Path | None = None) -> Settings:
+    """How one side is read; `time` is where a plain record's time is, unless its fields say so."""
     fields, limits = section.fields, config.limits
     mapping = Mapping(
         fields.request_id.parts,
         fields.value.parts,
-        time=None if fields.time is None else fields.time.parts,
+        time=time if fields.time is None else fields.time.parts,
         record_bytes=limits.record_bytes,
     )
     return Settings(adapter(section.format, mapping), config.join.disorder_ms, config.join.max_ahead_ms)
