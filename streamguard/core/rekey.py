@@ -4,7 +4,8 @@ Theory of operation. Each raw partition has a bound: its largest event time so f
 advanced to when it was proven idle. A record stands in the order at its event time, or at its partition's bound where
 that is later: so a late one is not held against the other partitions, and its place depends on its own partition alone.
 Once all bounds have passed a place, all that stands before it is known, and leaves in the order (place, side, raw
-partition, offset, row). What leaves is so a function of the raw log and of the recorded advances, however polls cut it.
+partition, offset, row): as much at once as a transaction may hold, and the rest with the next step. What leaves is so
+a function of the raw log and of the recorded advances, however polls cut it.
 Halves of predictions are paired in that order (`core/pairing.py`); a prediction stands where its response does, and
 leaves once no response before it waits for its request.
 
@@ -132,8 +133,12 @@ class _Lane:
 class Rekey:
     """The stage of one side. `held_count` and `held_bytes` are of what waits."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, leave_max: int | None = None) -> None:
+        """`leave_max`: about how many records, and of 1 kB how many, leave with one step. None: all that may."""
         self.settings = settings
+        self._leave_max = leave_max
+        self._moved = 0
+        self._cap_ms: int | None = None
         self._lanes: dict[int, _Lane] = {}
         # (place, side, partition, offset, row, what), and without the side of what is ready to leave.
         self._coming: list[tuple[int, int, int, int, int, Row | Kept[_Record]]] = []
@@ -150,8 +155,13 @@ class Rekey:
 
     @property
     def bound_ms(self) -> int:
-        """All that stands before it in the order has come."""
+        """All that stands before it in the order has left, or waits for its partner."""
         return self._bound_ms
+
+    @property
+    def has_more(self) -> bool:
+        """Whether more may leave now than did with the last step."""
+        return bool(self._coming) and self._coming[0][0] < self._passed_ms()
 
     @property
     def reached_ms(self) -> int:
@@ -195,7 +205,7 @@ class Rekey:
         notes = [lane.note for lane in self._lanes.values() if lane.note is not None]
         if not notes:
             return
-        watermark_ms = max(note.watermark_ms for note in notes)
+        watermark_ms = self._cap_ms = max(note.watermark_ms for note in notes)
         for lane in self._lanes.values():
             if lane.note is None:
                 lane.bound_ms = watermark_ms
@@ -229,6 +239,7 @@ class Rekey:
         self._release()
         self._written, self._rejected = [], []
         if not self.is_replaying:
+            self._cap_ms = None
             for lane in self._lanes.values():
                 if lane.note is not None:
                     lane.counts = dict(lane.note.counts)
@@ -262,9 +273,10 @@ class Rekey:
 
     def finish(self) -> tuple[list[Written], list[Output]]:
         """Nothing more comes: let all that waits leave."""
-        if self._reached_ms == NEVER:
-            return [], []
-        end_ms = max(self._reached_ms, self._bound_ms) + self.settings.pair_within_ms + 1
+        if not self.held_count:
+            return self._leave()
+        # A late record stands at its partition's bound, which may be beyond all event times.
+        end_ms = max(self._reached_ms, *self.bounds_ms().values()) + self.settings.pair_within_ms + 1
         return self.advance(dict.fromkeys(self.bounds_ms(), end_ms))
 
     def offsets(self) -> dict[TopicPartition, tuple[int, Note]]:
@@ -341,17 +353,27 @@ class Rekey:
         self._written, self._rejected = [], []
         return written, refused
 
+    def _passed_ms(self) -> int:
+        """What all bounds have passed; while records are read again, no further than what had left."""
+        passed_ms = min((lane.bound_ms for lane in self._lanes.values()), default=NEVER)
+        return passed_ms if self._cap_ms is None else min(passed_ms, self._cap_ms)
+
     def _release(self) -> None:
-        """Order, pair and write what all bounds have passed."""
-        if self._lanes:
-            self._bound_ms = max(self._bound_ms, min(lane.bound_ms for lane in self._lanes.values()))
-        bound_ms, coming = self._bound_ms, self._coming
+        """Order, pair and write what all bounds have passed, up to about `leave_max`."""
+        bound_ms, coming = self._passed_ms(), self._coming
+        limit = None if self._cap_ms is not None else self._leave_max
+        self._moved, last_ms = 0, NEVER
         while coming and coming[0][0] < bound_ms:
-            _, _, partition, offset, _, entry = heappop(coming)
+            # What stands at one place leaves together: the note knows of places only.
+            if limit is not None and self._moved >= limit and coming[0][0] > last_ms:
+                bound_ms = coming[0][0]
+                break
+            last_ms, _, partition, offset, _, entry = heappop(coming)
             if isinstance(entry, Row):
                 self._write(partition, offset, entry)
             else:
                 self._pairing.take(entry)
+        self._bound_ms = bound_ms = max(self._bound_ms, bound_ms)
         self._pairing.expire(bound_ms)
         earliest_ms = self._pairing.earliest_ms
         limit_ms = bound_ms if earliest_ms is None else min(bound_ms, earliest_ms)
@@ -361,6 +383,7 @@ class Rekey:
 
     def _write(self, partition: int, offset: int, row: Row) -> None:
         self._let_go(len(row.value) + _ENTRY_BYTES)
+        self._moved += 1 + (len(row.value) >> 10)
         lane = self._lanes[partition]
         lane.count("written")
         came_of = f"{lane.source.topic}-{partition}@{offset}".encode()
@@ -387,6 +410,7 @@ class Rekey:
             self._lanes[each.record.partition].count("used")
         record = response.record
         for number, row in enumerate(rows):
+            self._moved += 1 + (len(row.value) >> 10)
             heappush(self._ready, (response.key_ms, record.partition, record.offset, number, row))
             self._hold(len(row.value) + _ENTRY_BYTES)
 

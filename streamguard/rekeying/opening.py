@@ -9,6 +9,9 @@ from streamguard.logs.interface import Committed
 from streamguard.rekeying.sides import Side
 from streamguard.worker.assigned import note_of
 
+# What one transaction writes, at most: it must end within log.transaction_timeout, also on a slow day.
+_LEAVE_MAX = 20_000
+
 
 def opened(
     side: Side,
@@ -20,7 +23,7 @@ def opened(
 
     Raises `UnusableError` where a note is not ours or follows other rules, or retention has removed what is needed.
     """
-    stage, again = Rekey(side.settings), {}
+    stage, again = Rekey(side.settings, _LEAVE_MAX), {}
     for partition in partitions:
         found = committed.get(partition)
         note = None if found is None else note_of(partition, found)

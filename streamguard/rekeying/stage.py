@@ -25,6 +25,8 @@ _log = structlog.get_logger("streamguard.rekey")
 _POLL_MS = 500
 # A record's headers, at most; Kafka counts them with the value.
 _HEADER_BYTES = 65_536
+# So many more transactions before the next poll: a member that does not poll for minutes is put out of the group.
+_STEPS_MAX = 50
 # As workers do.
 _OUTAGE_S = 300.0
 _BACKOFF_MAX_S = 10.0
@@ -199,6 +201,11 @@ class Stage:
                 records += self._approach_end(task)
             self._hold_back(session, task)
         self._commit(session, records)
+        for _ in range(_STEPS_MAX):
+            more = [task for task in self._tasks.values() if task.stage.has_more]
+            if not more or self._is_stopping:
+                return
+            self._commit(session, [each for task in more for each in self._records(task, task.stage.step([]))])
 
     def _approach_end(self, task: _Task) -> list[Record]:
         """Wait for no partition that is read to its end, and for nothing once all are."""
@@ -219,14 +226,15 @@ class Stage:
                 f" join.disorder or {task.side.name}.format.pair_within; or a partition stands still, and"
                 " join.idle_after is null or long"
             )
-        if any(each > limit for each, limit in zip(held, limits, strict=True)):
-            ahead = {source for source, bound_ms in stage.bounds_ms().items() if bound_ms > stage.bound_ms}
-            session.pause(ahead - task.paused)
-            session.resume(task.paused - ahead)
-            task.paused = ahead
-        elif task.paused and all(2 * each < limit for each, limit in zip(held, limits, strict=True)):
-            session.resume(task.paused)
-            task.paused = set()
+        ahead: set[TopicPartition] = set()
+        # Where it has begun, until half as much waits: not on and off with every poll.
+        if any((1 + bool(task.paused)) * each > limit for each, limit in zip(held, limits, strict=True)):
+            bounds_ms = stage.bounds_ms()
+            behind_ms = min(bounds_ms.values())
+            ahead = {source for source, bound_ms in bounds_ms.items() if bound_ms > behind_ms}
+        session.pause(ahead - task.paused)
+        session.resume(task.paused - ahead)
+        task.paused = ahead
 
     def _records(self, task: _Task, found: tuple[list[Written], list[Output]]) -> list[Record]:
         written, refused = found

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -92,16 +93,15 @@ def of_found_files(
 ) -> History:
     """Files by partition: of predictions, and of labels."""
     predictions, labels = (
-        side_sources(
-            config,
-            side,
-            lambda topic, fields, files=files: {  # type: ignore[misc]
-                number: FileSource(topic, number, paths, fields) for number, paths in files.items()
-            },
-        )
-        for files, side in zip(found, SIDES, strict=True)
+        side_sources(config, side, partial(_file_sources, files)) for files, side in zip(found, SIDES, strict=True)
     )
     return of_records(config, predictions, labels, "files", described)
+
+
+def _file_sources(
+    files: Mapping[int, tuple[Path, ...]], topic: str, needed: tuple[fields.Path, ...]
+) -> dict[int, Source]:
+    return {number: FileSource(topic, number, paths, needed) for number, paths in files.items()}
 
 
 def side_sources(

@@ -76,7 +76,7 @@ def test_an_inference_table_that_was_exported(ending: str, tmp_path: Path) -> No
     found = backtest(settings({"type": "databricks"}), str(path), labels())
 
     assert found.counts is not None
-    assert found.counts["predictions"] | {"waiting": 0} == {
+    assert dict(found.counts["predictions"]) | {"waiting": 0} == {
         **dict.fromkeys(("late", "duplicate", "expired", "waiting"), 0),
         "consumed": COUNT,
         "matched": COUNT - COUNT // 100,
