@@ -2,7 +2,7 @@
 
 Writes a raw topic of each form to a broker of its own, un-keyed, over three partitions, and runs `streamguard rekey
 --until-end` over it as a process. Seconds are those from the first partition assigned to the last commit, by the
-process's own log; records are raw ones, of which `kserve` needs two for a prediction.
+process's own log; records are raw ones, of which `kserve` needs two for a prediction, and `batch` holds ten.
 """
 
 import argparse

@@ -136,6 +136,10 @@ class Rekey:
     def __init__(self, settings: Settings, leave_max: int | None = None) -> None:
         """`leave_max`: about how many records, and of 1 kB how many, leave with one step. None: all that may."""
         self.settings = settings
+        adapter = settings.adapter
+        # To ask for a protocol takes longer than to read a record.
+        self._paired = adapter if isinstance(adapter, Paired) else None
+        self._read_all = self._read_half if isinstance(adapter, Paired) else adapter.rows
         self._leave_max = leave_max
         self._moved = 0
         self._cap_ms: int | None = None
@@ -295,7 +299,7 @@ class Rekey:
         )
 
     def _take(self, lane: _Lane, batch: Batch) -> None:
-        adapter, disorder_ms = self.settings.adapter, self.settings.disorder_ms
+        disorder_ms = self.settings.disorder_ms
         offsets, timestamps = batch.offsets, batch.timestamps
         partition = lane.source.partition
         for index, value in enumerate(batch.values):
@@ -304,7 +308,7 @@ class Rekey:
             lane.count("consumed")
             raw = Raw(value, batch.headers[index], record_ms)
             try:
-                entries, times = self._read(adapter, raw)
+                entries, times = self._read(raw)
             except Unreadable as reason:
                 self._reject(batch, index, str(reason))
                 continue
@@ -325,9 +329,12 @@ class Rekey:
                 lane.count("used")
         lane.position = max(lane.position, batch.next_offset)
 
-    def _read(self, adapter: Adapter, raw: Raw) -> tuple[Sequence[Row | Half], list[int]]:
+    def _read_half(self, raw: Raw) -> Sequence[Half]:
+        return [] if self._paired is None else [self._paired.half(raw)]
+
+    def _read(self, raw: Raw) -> tuple[Sequence[Row | Half], list[int]]:
         """What a record holds, and the times of it; raises `Unreadable`."""
-        found: Sequence[Row | Half] = [adapter.half(raw)] if isinstance(adapter, Paired) else adapter.rows(raw)
+        found: Sequence[Row | Half] = self._read_all(raw)
         times = [each.time_ms for each in found]
         ahead_ms = max(times) - raw.timestamp_ms
         if raw.timestamp_ms >= 0 and ahead_ms > self.settings.max_ahead_ms:
@@ -390,14 +397,13 @@ class Rekey:
         self._written.append(Written(row.request_id.encode(), row.value, row.time_ms, ((SOURCE, came_of),)))
 
     def _pair(self, request: Kept[_Record] | None, response: Kept[_Record]) -> None:
-        adapter = self.settings.adapter
-        if not isinstance(adapter, Paired):
+        if self._paired is None:
             return
         halves = [each for each in (request, response) if each is not None]
         for each in halves:
             self._let_go(each.record.size)
         try:
-            rows = adapter.pair(None if request is None else request.half, response.half)
+            rows = self._paired.pair(None if request is None else request.half, response.half)
         except Unreadable as reason:
             if request is None:
                 self._reject(response.record.batch, 0, str(reason))
