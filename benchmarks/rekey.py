@@ -2,7 +2,8 @@
 
 Writes a raw topic of each form to a broker of its own, un-keyed, over three partitions, and runs `streamguard rekey
 --until-end` over it as a process. Seconds are those from the first partition assigned to the last commit, by the
-process's own log; records are raw ones, of which `kserve` needs two for a prediction, and `batch` holds ten.
+process's own log; CPU seconds are all of the process, its start included. Records are raw ones, of which `kserve` needs
+two for a prediction, and `batch` holds ten.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from tempfile import TemporaryDirectory
 
 import orjson
@@ -107,7 +109,10 @@ def measured(bootstrap: str, name: str, count: int, directory: Path) -> str:
     path = directory / f"{group}.yaml"
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     command = [sys.executable, "-m", "streamguard.cli", "rekey", str(path), "--until-end"]
+    before = getrusage(RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
+    after = getrusage(RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     written = sum(span.end - span.start for span in log.spans(f"streamguard-{group}-predictions").values())
     log.close()
     events = {
@@ -117,7 +122,8 @@ def measured(bootstrap: str, name: str, count: int, directory: Path) -> str:
         datetime.fromisoformat(events[event]["timestamp"]) for event in ("partitions_assigned", "rekey_stopped")
     )
     seconds = (ended - began).total_seconds()
-    return f"{name}: {count:,} records, {seconds:.1f} s, {count / seconds:,.0f} records/s; {written:,} offsets written"
+    rate = f"{seconds:.1f} s, {count / seconds:,.0f} records/s, {cpu_s:.1f} CPU s"
+    return f"{name}: {count:,} records, {rate}; {written:,} offsets written"
 
 
 def main() -> None:

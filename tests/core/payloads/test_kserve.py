@@ -1,7 +1,8 @@
 """KServe's events become predictions.
 
 The examples are facts of public documents, typed anew: KServe documentation, "Basic Inference Logger" (requests of the
-iris model and their answers), "Open Inference Protocol" (the shapes of tensors), TensorFlow Serving "RESTful API" (columns).
+iris model and their answers), "Open Inference Protocol" (the shapes of tensors), TensorFlow Serving, "RESTful API"
+(columns).
 """
 
 from typing import Any
