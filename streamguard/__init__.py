@@ -9,12 +9,13 @@ The map of this tree, in the order in which imports point (nothing imports what 
                         the checks, each over one stream of losses, and their settings
     config              the configuration, validated
     core                pure: codec, skeleton, waiting, join (stage one); outcomes; merge, intake, budget, checks,
-                        segment, watching, alerts, monitor (stage two); contract, arrivals (what comes on the inputs);
-                        environment (where models are served)
+                        segment, watching, alerts, monitor (stage two); payloads, pairing, rekey (before them);
+                        contract, arrivals (what comes on the inputs); environment (where models are served)
     logs                where records live: interface, embedded (SQLite), kafka, confluent
     stores              the disk of windows that outgrow memory
     probing             endpoints of models, called now and then
     worker              the loop between a log and the tasks
+    rekeying            the stage that writes payload logs anew, as keyed records in the order of event time
     replay              history through the same tasks: sources, joining, sweeping, scoring, the report
     contracts           what records look like, learnt from history and held against it
     profile             what training data look like: mergeable counts of every feature, and the document of them

@@ -122,6 +122,25 @@ def doctor(
 
 
 @app.command()
+def rekey(
+    config: ConfigPath,
+    until_end: Annotated[
+        bool,
+        typer.Option("--until-end", help="Stop when all raw topics were read to where they end now."),
+    ] = False,
+) -> None:
+    """Write payload logs and un-keyed records anew, as the keyed records that workers read, until stopped.
+
+    Reads predictions.topic (and labels.topic) where a format or rekey is set. One process does the work; another one
+    with the same configuration stands by. SIGTERM or Ctrl-C ends it after the transaction under way, and nothing
+    committed is lost or done twice.
+    """
+    from streamguard.rekeying.running import run_rekey  # noqa: PLC0415 - its imports take a second
+
+    run_rekey(configuration.load(config), until_end=until_end, echo=typer.echo)
+
+
+@app.command()
 def alerts(
     config: ConfigPath,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more, until stopped.")] = False,
@@ -554,11 +573,21 @@ def _summary(config: Config) -> list[str]:
     is_budgeted = any(monitor.budgeted or monitor.data for monitor in config.monitors)
     return [
         f"log: {place}, group {log.group}",
+        *_rekeyed(config),
         f"topics: {inputs} -> {topics['outcomes']} -> {topics['alerts']}",
         f"topics on the side: rejected to {topics['rejected']}, state in {topics['state']}",
         *(f"monitor {monitor.name}: {_watched(monitor)}" for monitor in config.monitors),
         *([f"budget: {spoken(config.budget.false_alarms_per_month)}, on average"] if is_budgeted else []),
         f"memory: each input partition holds at most {held}, enough for {enough}",
+    ]
+
+
+def _rekeyed(config: Config) -> list[str]:
+    return [
+        f"rekey: `streamguard rekey` reads {name} ({section.format.type}) from {section.topic}, and writes"
+        f" {config.topics[name]}, which the join reads"
+        for name, section in config.sides.items()
+        if section.is_rekeyed
     ]
 
 

@@ -94,6 +94,28 @@ def test_check_reads_the_profile_that_a_monitor_names(config: Path, tmp_path: Pa
     )
 
 
+def test_check_says_which_topic_the_join_reads(config: Path) -> None:
+    """And what writes it, where that is not the topic that was named."""
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    settings["predictions"] = {"topic": "inference-logs", "format": {"type": "kserve"}}
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    done = streamguard("config", "check", config)
+    assert done.stdout.splitlines()[2:4] == [
+        (
+            "rekey: `streamguard rekey` reads predictions (kserve) from inference-logs, and writes"
+            " streamguard-fraud-monitor-predictions, which the join reads"
+        ),
+        "topics: streamguard-fraud-monitor-predictions + labels -> streamguard-fraud-monitor-outcomes -> alerts",
+    ]
+
+
+def test_rekey_without_anything_to_do_is_a_wrong_configuration(config: Path) -> None:
+    """It says which settings give it something to do."""
+    done = streamguard("rekey", config)
+    assert done.returncode == 2
+    assert "nothing to write anew" in done.stderr.splitlines()[-1]
+
+
 def test_check_lists_every_problem_on_stderr(config: Path) -> None:
     """A script tells a wrong configuration by exit code 2, and a person by one line a problem."""
     config.write_text(CONFIG.replace("after:", "aftr:").replace("kswin", "kswim"), encoding="utf-8")

@@ -1,11 +1,14 @@
 """What comes in: predictions, labels, and how one finds the other."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pydantic import Field as Setting
+from pydantic import model_validator
 
 from streamguard.config.arrivals import InputVolume, MessageContract
 from streamguard.config.base import Problem, Section
+from streamguard.config.formats import LabelsFormat, Plain, PredictionsFormat
 from streamguard.config.types import Count, Duration, Field, Text, TopicName
 
 
@@ -31,12 +34,40 @@ class Predictions(Section):
 
     topic: TopicName = "predictions"
     """Topic that the serving side writes to."""
+    format: PredictionsFormat = Plain()
+    """In which form records come there. All but `plain` need `streamguard rekey`. Default plain."""
+    rekey: bool | None = None
+    """Whether `streamguard rekey` writes them anew, with the request ID as key: for records without that key. Null:
+    where the format needs it."""
+    partitions: Count | None = None
+    """Partitions of the topic that `streamguard rekey` writes, when it is created. Null: as many as the labels topic
+    has, which the join needs; where labels are written anew, too, as many as `topic` has."""
     fields: PredictionFields = PredictionFields()
-    """Where a record keeps what."""
+    """Where a record keeps what. With a format that is neither plain nor batch: in the records that `streamguard rekey`
+    writes, and `time` and `score` are then there by default."""
     contract: MessageContract | None = None
-    """Alert when records no longer look as they must. Null: no such check."""
+    """Alert when records no longer look as they must, as the join reads them. Null: no such check."""
     volume: InputVolume | None = None
     """Alert when records stop, or fall off. Null: no such check."""
+
+    @property
+    def is_rekeyed(self) -> bool:
+        """Whether the join reads what `streamguard rekey` writes."""
+        return bool(self.rekey) or self.format.type != "plain"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_fields(cls, data: Any) -> Any:
+        """Name the fields of the records that the re-key stage makes of payloads."""
+        form = data.get("format") if isinstance(data, Mapping) else None
+        kind = form.get("type", "plain") if isinstance(form, Mapping) else getattr(form, "type", "plain")
+        fields = data.get("fields") or {} if form is not None else None
+        if kind in {"plain", "batch"} or not isinstance(fields, Mapping):
+            return data
+        return {**data, "fields": {"time": "timestamp", "score": "score", **fields}}
+
+    def problems(self) -> Iterable[Problem]:
+        yield from _rekey_problems(self)
 
 
 class LabelFields(Section):
@@ -56,12 +87,35 @@ class Labels(Section):
 
     topic: TopicName = "labels"
     """Topic that the truth arrives on."""
+    format: LabelsFormat = Plain()
+    """In which form records come there; `batch` needs `streamguard rekey`. Default plain."""
+    rekey: bool | None = None
+    """Whether `streamguard rekey` writes them anew, with the request ID as key: for records without that key. Null:
+    where the format needs it."""
+    partitions: Count | None = None
+    """Partitions of the topic that `streamguard rekey` writes, when it is created. Null: as many as the topic of
+    predictions that the join reads has."""
     fields: LabelFields = LabelFields()
     """Where a record keeps what."""
     contract: MessageContract | None = None
     """Alert when records no longer look as they must. Null: no such check."""
     volume: InputVolume | None = None
     """Alert when records stop, or fall off. Null: no such check."""
+
+    @property
+    def is_rekeyed(self) -> bool:
+        """Whether the join reads what `streamguard rekey` writes."""
+        return bool(self.rekey) or self.format.type != "plain"
+
+    def problems(self) -> Iterable[Problem]:
+        yield from _rekey_problems(self)
+
+
+def _rekey_problems(section: Predictions | Labels) -> Iterable[Problem]:
+    if section.rekey is False and section.is_rekeyed:
+        yield ("rekey",), f"must be true with format {section.format.type}: leave it out"
+    if section.partitions is not None and not section.is_rekeyed:
+        yield ("partitions",), "is set, but nothing is written anew: set rekey, or leave it out"
 
 
 class Store(Section):

@@ -174,11 +174,30 @@ class Config(Section):
         return (self.environment or Environment()).topic
 
     @property
+    def sides(self) -> dict[str, Predictions | Labels]:
+        """Both inputs by their role."""
+        return {"predictions": self.predictions, "labels": self.labels}
+
+    @property
+    def predictions_topic(self) -> str:
+        """The topic of predictions that the join reads."""
+        return self._joined_topic("predictions")
+
+    @property
+    def labels_topic(self) -> str:
+        """The topic of labels that the join reads."""
+        return self._joined_topic("labels")
+
+    def _joined_topic(self, role: str) -> str:
+        section = self.sides[role]
+        return f"streamguard-{self.log.group}-{role}" if section.is_rekeyed else section.topic
+
+    @property
     def topics(self) -> dict[str, str]:
-        """Every topic by its role, which is also the name of the section that names it."""
+        """Every topic that workers use by its role, which is also the name of the section that names it."""
         return {
-            "predictions": self.predictions.topic,
-            "labels": self.labels.topic,
+            "predictions": self.predictions_topic,
+            "labels": self.labels_topic,
             "outcomes": self.outcomes_topic,
             "alerts": self.alerts.topic,
             "rejected": self.rejected_topic,
@@ -235,10 +254,13 @@ class Config(Section):
 
     def _topic_problems(self) -> Iterable[Problem]:
         seen: dict[str, str] = {}
-        topics = {**self.topics, "dead_letters": self.dead_letters_topic}
+        named = [*self.topics.items(), ("dead_letters", self.dead_letters_topic)]
         if self.environment is not None:
-            topics["environment"] = self.environment.topic
-        for role, topic in topics.items():
+            named.append(("environment", self.environment.topic))
+        for role, section in self.sides.items():
+            if section.is_rekeyed:
+                named.insert(0, (role, section.topic))
+        for role, topic in named:
             if not is_topic_name(topic):
                 yield (
                     (role, "topic"),

@@ -33,8 +33,8 @@ class Wanted:
 
 
 def topic_of(config: Config, side: Input) -> str:
-    """The topic of an input."""
-    return (config.predictions if side is Input.PREDICTIONS else config.labels).topic
+    """The topic of an input, as the join reads it."""
+    return config.predictions_topic if side is Input.PREDICTIONS else config.labels_topic
 
 
 def fields_of(config: Config, side: Input) -> PredictionFields | LabelFields:

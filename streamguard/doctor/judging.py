@@ -24,7 +24,7 @@ def _machine(config: Config, seen: Seen) -> Iterator[Finding]:
     if seen.environment is not None:
         yield from environment.environment(config, seen.environment)
     if seen.machine is not None:
-        predictions = seen.topics.get(config.predictions.topic)
+        predictions = seen.topics.get(config.predictions_topic)
         partitions = len(predictions.partitions) if predictions is not None and predictions.exists else None
         yield from machine.limits(config, seen.machine, partitions, len(seen.advertised or ()))
         yield from machine.window(config, seen.machine, seen.samples)

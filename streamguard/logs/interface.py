@@ -156,10 +156,13 @@ class Log(Protocol):
         """Make a topic; one that exists already is left as it is."""
         ...
 
-    def session(self, group: str, topic_groups: Sequence[Sequence[str]], worker: str) -> Session:
+    def session(
+        self, group: str, topic_groups: Sequence[Sequence[str]], worker: str, *, whole: bool = False
+    ) -> Session:
         """Join a group. `worker` is a stable name: one that comes back fences its former self.
 
-        Partitions of one number belong to one worker for all topics of a topic group.
+        Partitions of one number belong to one worker for all topics of a topic group; with `whole`, all partitions of
+        a topic group do, and other workers stand by.
         """
         ...
 

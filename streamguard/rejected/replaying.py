@@ -81,7 +81,7 @@ def _may_be_forgotten(letters: Letters, planned: Account) -> bool:
 def _rules(letters: Letters, wanted: Wanted) -> tuple[Topology, Rules]:
     """The inputs as the join reads them, the topics that may be written to, and what was asked for."""
     config, to = letters.config, wanted.to_topic
-    found = letters.log.topics({config.predictions.topic, config.labels.topic} | ({to} if to is not None else set()))
+    found = letters.log.topics({config.predictions_topic, config.labels_topic} | ({to} if to is not None else set()))
     predictions, labels = checked_inputs(config, found)
     if to is not None:
         _check_target(config, to)

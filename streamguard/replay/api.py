@@ -1,6 +1,7 @@
 """`streamguard.backtest`: history that is at hand in Python."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from streamguard.replay.backtesting import Question, checked_period
 from streamguard.replay.backtesting import backtest as replayed
 from streamguard.replay.files import FileSource, find_files
 from streamguard.replay.frames import as_source
-from streamguard.replay.history import needed_fields, of_records
+from streamguard.replay.history import SIDES, of_records, side_sources
 from streamguard.replay.result import Backtest
 from streamguard.replay.scoring import Span
 from streamguard.replay.sources import Source, shown
@@ -57,16 +58,9 @@ def backtest(
     """
     settings = _config(config)
     question = Question(truth=taken(truth), normal_ms=_normal(normal), processes=1)
-    needed = needed_fields(settings)
     sides = [
-        _sources(given, topic, fields, what)
-        for given, topic, fields, what in zip(
-            (predictions, labels),
-            (settings.predictions.topic, settings.labels.topic),
-            needed,
-            ("predictions", "labels"),
-            strict=True,
-        )
+        side_sources(settings, side, partial(_sources, given, side))
+        for given, side in zip((predictions, labels), SIDES, strict=True)
     ]
     described = _said(predictions), _said(labels)
     is_files = all(map(_paths, (predictions, labels)))
@@ -100,7 +94,7 @@ def _paths(given: Any) -> list[str | Path]:
     return list(many) if is_text and not any(str(each).lstrip().startswith("{") for each in many) else []
 
 
-def _sources(given: Any, topic: str, fields: Any, what: str) -> dict[int, Source]:
+def _sources(given: Any, what: str, topic: str, fields: Any) -> dict[int, Source]:
     if paths := _paths(given):
         files = find_files(paths, what)
         return {number: FileSource(topic, number, paths, fields) for number, paths in files.items()}

@@ -1,7 +1,8 @@
 """From a configuration and what was asked for to the sources that a replay reads."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from streamguard.core.codec import Mapping as FieldMapping
 from streamguard.core.join import JoinSettings
 from streamguard.errors import ConfigError, LogError
 from streamguard.logs.interface import Log
+from streamguard.rekeying.sides import settings_of
 from streamguard.replay.files import FileSource, find_files
 from streamguard.replay.joining import Pair
+from streamguard.replay.payloads import Unpacked, unpacked
 from streamguard.replay.sources import Source, shown
 from streamguard.replay.stamping import Stamped
 from streamguard.replay.topics import Range, TopicSource, spans_of
@@ -89,12 +92,32 @@ def of_found_files(
     config: Config, found: Sequence[Mapping[int, tuple[Path, ...]]], described: tuple[str, str]
 ) -> History:
     """Files by partition: of predictions, and of labels."""
-    topics = config.predictions.topic, config.labels.topic
     predictions, labels = (
-        {number: FileSource(topic, number, paths, fields) for number, paths in files.items()}
-        for files, topic, fields in zip(found, topics, needed_fields(config), strict=True)
+        side_sources(config, side, partial(_file_sources, files)) for files, side in zip(found, SIDES, strict=True)
     )
     return of_records(config, predictions, labels, "files", described)
+
+
+def _file_sources(
+    files: Mapping[int, tuple[Path, ...]], topic: str, needed: tuple[fields.Path, ...]
+) -> dict[int, Source]:
+    return {number: FileSource(topic, number, paths, needed) for number, paths in files.items()}
+
+
+def side_sources(
+    config: Config, side: str, make: Callable[[str, tuple[fields.Path, ...]], dict[int, Source]]
+) -> dict[int, Source]:
+    """The sources of one side, by partition: `make` makes them of a topic's name and the fields that they must have.
+
+    Where records are such as the re-key stage reads, those of all partitions become one.
+    """
+    needed = needed_fields(config)[SIDES.index(side)]
+    section, topic = config.sides[side], config.topics[side]
+    if not section.is_rekeyed:
+        return make(topic, needed)
+    # Outside of Kafka records have no timestamp: the time is what backtest.*_time says, where no field does.
+    settings = settings_of(config, section, time=needed[-1])
+    return unpacked(topic, make(section.topic, ()), settings)
 
 
 def of_records(
@@ -134,14 +157,20 @@ def of_records(
 def _listed(sources: Mapping[int, Source]) -> list[dict[str, Any]]:
     return [
         {"path": shown(path.resolve()), "partition": number, "bytes": path.stat().st_size}
-        for number, source in sources.items()
+        for number, source in _raw(sources.values())
         if isinstance(source, FileSource)
         for path in source.paths
     ]
 
 
+def _raw(sources: Iterable[Source]) -> list[tuple[int, Source]]:
+    """The sources that read records, each with its partition, also of those that unpack them."""
+    inner = (each.sources if isinstance(each, Unpacked) else [each] for each in sources)
+    return [(each.partition, each) for found in inner for each in found]
+
+
 def _unwritable(sources: Sequence[Source]) -> Iterator[str]:
-    paths = (path.resolve() for source in sources if isinstance(source, FileSource) for path in source.paths)
+    paths = (path.resolve() for _, source in _raw(sources) if isinstance(source, FileSource) for path in source.paths)
     for path in islice((path for path in paths if shown(path) != str(path)), 1):
         yield (
             f"the name {shown(path)} is not UTF-8, and no report can hold it: for streamguard explain to find the file,"

@@ -18,9 +18,9 @@ import numpy as np
 from streamguard.core.codec import Reader
 from streamguard.core.join import HeldFullError, Input, JoinSettings, JoinTask, readers
 from streamguard.core.records import Batch, Fate, Output, Stream
-from streamguard.core.rejected import reason
 from streamguard.core.waiting import NEVER
 from streamguard.errors import UnusableError
+from streamguard.replay.payloads import refused_as
 from streamguard.replay.sources import DamagedFileError, Source
 
 _SAMPLE_MAX = 20_000
@@ -295,7 +295,7 @@ def _note_rejected(seen: Seen, outputs: Sequence[Output]) -> None:
     """Reasons that differ in a value alone are one."""
     for output in outputs:
         if output.stream is Stream.REJECTED:
-            where, why = reason(output)
+            where, why = refused_as(output)
             if seen.first_rejected is None:
                 seen.first_rejected = f"{where}: {why}"
             seen.reasons[_PARTICULAR.sub("...", why)] += 1

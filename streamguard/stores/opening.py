@@ -26,7 +26,7 @@ def opened_store(config: Config) -> "Iterator[RocksStore | None]":
         if error.name != "rocksdict":
             raise
         raise ConfigError('join.store.directory needs RocksDB: pip install "rocksdict>=0.3.29"') from None
-    owner = f"{config.log.group} {config.predictions.topic} {config.labels.topic}"
+    owner = f"{config.log.group} {config.predictions_topic} {config.labels_topic}"
     store = RocksStore(Path(directory), owner)
     try:
         yield store

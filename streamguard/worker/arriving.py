@@ -75,7 +75,7 @@ def _add(found: Arrivals, config: Config, side: Input, section: Predictions | La
         contract = ContractSettings(
             name=name,
             things=things,
-            topic=section.topic,
+            topic=config.topics[things],
             contract=inspector.contract,
             severity=section.contract.severity,
             tolerance=section.contract.tolerated,
@@ -89,7 +89,7 @@ def _add(found: Arrivals, config: Config, side: Input, section: Predictions | La
         volume = VolumeSettings(
             name=name,
             things=things,
-            topic=section.topic,
+            topic=config.topics[things],
             severity=section.volume.severity,
             baseline_ms=section.volume.baseline_ms,
             is_seasonal=section.volume.season == "hour_of_week",

@@ -43,7 +43,7 @@ class Topology:
     @property
     def inputs(self) -> tuple[str, str]:
         """The predictions and the labels topic."""
-        return self.config.predictions.topic, self.config.labels.topic
+        return self.config.predictions_topic, self.config.labels_topic
 
     @property
     def outcomes(self) -> str:
@@ -67,8 +67,9 @@ def prepare(config: Config, log: Log) -> Topology:
     """
     found = log.topics(config.topics.values())
     if isinstance(config.log, EmbeddedLog):
-        for name in (config.predictions.topic, config.labels.topic):
-            if name not in found:
+        for role, section in config.sides.items():
+            name = config.topics[role]
+            if name not in found and not section.is_rekeyed:
                 log.create(TopicInfo(name, config.log.partitions))
         found = log.topics(config.topics.values())
     predictions, labels = checked_inputs(config, found)
@@ -105,8 +106,14 @@ def checked_inputs(config: Config, found: dict[str, TopicInfo]) -> tuple[TopicIn
 
 
 def _inputs(config: Config, found: dict[str, TopicInfo]) -> tuple[TopicInfo, TopicInfo]:
-    names = (config.predictions.topic, config.labels.topic)
+    names = (config.predictions_topic, config.labels_topic)
     missing = [name for name in names if name not in found]
+    for role, section in config.sides.items():
+        if config.topics[role] in missing and section.is_rekeyed:
+            raise LogError(
+                f"no topic {config.topics[role]!r}: `streamguard rekey` makes it, and writes there what it reads from"
+                f" {section.topic!r}; start that with this configuration, and leave it running beside the workers"
+            )
     if missing:
         raise LogError(
             f"no topic {' and no topic '.join(map(repr, missing))}: create it, or mend predictions.topic"
@@ -150,7 +157,7 @@ def ours_of(config: Config, inputs: Collection[TopicInfo], targets: int) -> list
 
 def _create_ours(config: Config, log: Log, found: dict[str, TopicInfo], targets: int) -> dict[str, TopicInfo]:
     """Those that are missing; returns all of them. What another worker makes at this moment is as we would make it."""
-    inputs = [found[name] for name in (config.predictions.topic, config.labels.topic)]
+    inputs = [found[name] for name in (config.predictions_topic, config.labels_topic)]
     ours = ours_of(config, inputs, targets)
     missing = [topic for topic in ours if topic.name not in found]
     if missing and not getattr(config.log, "create_topics", True):
@@ -213,8 +220,8 @@ def derive(config: Config, source_count: int, target_count: int) -> Topology:
     monitoring = MonitorSettings(
         monitors=config.monitors,
         source_count=source_count,
-        predictions_topic=config.predictions.topic,
-        labels_topic=config.labels.topic,
+        predictions_topic=config.predictions_topic,
+        labels_topic=config.labels_topic,
         cooldown_ms=config.alerts.cooldown_ms,
         budget_per_month=config.budget.false_alarms_per_month,
         reach_ms=(join.before_ms + join.after_ms, join.after_ms),

@@ -166,6 +166,28 @@ def test_a_member_that_reads_other_topics_gets_nothing() -> None:
     assert {name: len(each) for name, each in partitions(given).items()} == {"a": 0, "b": 5}
 
 
+def test_a_whole_topic_goes_to_one_member_and_another_takes_over() -> None:
+    """All partitions of a kind are one task, which stays where it is; who has none stands by."""
+    kinds = (("predictions",), ("labels",))
+    known = cluster(predictions=3, labels=2)
+    assignors = {name: TaskAssignor(kinds, whole=True) for name in "abc"}
+
+    def rebalance(generation: int, *names: str) -> dict[str, list[tuple[str, int]]]:
+        members = [joined(assignors[name], name, topics={"predictions", "labels"}) for name in names]
+        assigned = assignors[names[0]].assign(known, members)
+        for name, each in over_the_wire(assigned).items():
+            assignors[name].on_assignment(each, generation)
+        return partitions(assigned)
+
+    first = rebalance(1, "b")
+    assert first == {"b": [("labels", 0), ("labels", 1), ("predictions", 0), ("predictions", 1), ("predictions", 2)]}
+    second = rebalance(2, "a", "b", "c")
+    assert sorted(map(len, second.values())) == [0, 2, 3]
+    keeper = next(name for name, each in second.items() if not each)
+    assert keeper != "b"
+    assert sum(map(len, rebalance(3, *(name for name in "abc" if name != "b")).values())) == 5
+
+
 def test_garbage_from_a_member_is_no_claim() -> None:
     """User data of any kind is taken."""
     known, assignor = cluster(predictions=2, labels=2, outcomes=1), TaskAssignor(KINDS)

@@ -88,8 +88,11 @@ class SimulatedLog:
     def create(self, topic: TopicInfo) -> None:
         self.cluster.create(topic)
 
-    def session(self, group: str, topic_groups: Sequence[Sequence[str]], worker: str) -> KafkaSession:
+    def session(
+        self, group: str, topic_groups: Sequence[Sequence[str]], worker: str, *, whole: bool = False
+    ) -> KafkaSession:
         assert group == "g"
+        assert not whole
         timeout_s = self.cluster.timeout_s
         made = Clients(self.cluster, self.members, self.network, topic_groups, worker, self.instance, timeout_s)
         return KafkaSession(made)  # type: ignore[arg-type]

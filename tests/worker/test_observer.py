@@ -122,7 +122,10 @@ class Log(EmbeddedLog):
         super().__init__(path, poll_records_max=FEW)
         self._kind = kind
 
-    def session(self, group: str, topic_groups: Sequence[Collection[str]], worker: str) -> EmbeddedSession:
+    def session(
+        self, group: str, topic_groups: Sequence[Collection[str]], worker: str, *, whole: bool = False
+    ) -> EmbeddedSession:
+        assert not whole
         topics = [topic for topics in topic_groups for topic in topics]
         return self._kind(self._path, group, topics, worker, self._limits)
 

@@ -141,7 +141,7 @@ def _keys(config: Config, topic: Keyed, *, is_proven: bool) -> Iterator[Finding]
     other = [(key, name) for key, name in zip(topic.keys, topic.ids, strict=True) if key != name.encode()]
     if total and len(other) > _FEW * total:
         key, name = other[0]
-        section = "predictions" if topic.topic == config.predictions.topic else "labels"
+        section = "predictions" if topic.topic == config.predictions_topic else "labels"
         yield Finding(
             "keys-not-request-id",
             f"{len(other):,} of the newest {total:,} records of topic {topic.topic!r} have another key than their"

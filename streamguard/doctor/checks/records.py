@@ -52,7 +52,7 @@ def looked(config: Config, samples: Sequence[Sample]) -> list[Looked]:
     settings = derive(config.model_copy(update={"monitors": bare}), 1, 1).join
     found = []
     for sample in samples:
-        is_labels = sample.topic == config.labels.topic
+        is_labels = sample.topic == config.labels_topic
         reader = Reader(settings.labels) if is_labels else Reader(settings.predictions, settings.watches)
         reads = tuple(Read(batch, *reader.read(batch)) for batch in sample.batches)
         unmonitored = 0 if is_labels else sum(reader.pop_unmonitored().values())

@@ -90,7 +90,7 @@ def _own(config: Config, group: Group, rules: tuple[int, ...]) -> Iterator[Findi
             f"the members of the group {group.name!r} have log.client: {theirs}, and this configuration has {client}",
             f"set log.client: {theirs}, or stop all of them first",
         )
-    inputs = {config.predictions.topic, config.labels.topic}
+    inputs = {config.predictions_topic, config.labels_topic}
     yield from _noted([each for each in group.committed if each.topic in inputs], group, rules)
     lag = sum(max(0, each.end - each.offset) for each in group.committed if each.end is not None)
     if lag:

@@ -25,7 +25,7 @@ def alter(topic: str, setting: str) -> str:
 
 def topics(config: Config, facts: Mapping[str, Topic], creations: Sequence[Creation] = ()) -> Iterator[Finding]:
     """All topics of the configuration, whichever of them exist."""
-    inputs = [facts.get(each) for each in (config.predictions.topic, config.labels.topic)]
+    inputs = [facts.get(each) for each in (config.predictions_topic, config.labels_topic)]
     predictions, labels = (each if each is not None and each.exists else None for each in inputs)
     yield from _missing(config, facts, creations)
     if predictions is not None and labels is not None:

@@ -179,7 +179,7 @@ def _asked(config: Config, settings: KafkaLog, seen: Seen, now_ms: Now, asker: "
     sampled = Asked(
         {
             name: partial(_kafka_sample, settings, config, name, now_ms)
-            for name in (config.predictions.topic, config.labels.topic)
+            for name in (config.predictions_topic, config.labels_topic)
             if _is_readable(seen.topics.get(name))
         }
     )
@@ -223,7 +223,7 @@ def _sample(log: Log, config: Config, topic: str, now_ms: Now) -> Sample:
 
 def _to_create(config: Config, topics: Mapping[str, Topic]) -> list[TopicInfo]:
     """Ours that are not there, as a worker or `streamguard handle` would make them."""
-    inputs = [topics.get(each) for each in (config.predictions.topic, config.labels.topic)]
+    inputs = [topics.get(each) for each in (config.predictions_topic, config.labels_topic)]
     known = [
         TopicInfo(each.name, len(each.partitions), max_record_bytes=each.number("max.message.bytes"))
         for each in inputs

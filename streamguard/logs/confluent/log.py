@@ -40,7 +40,13 @@ class ConfluentLog:
     def create(self, topic: TopicInfo) -> None:
         self._admin.create(topic)
 
-    def session(self, group: str, topic_groups: Sequence[Sequence[str]], worker: str) -> ConfluentSession:
+    def session(
+        self, group: str, topic_groups: Sequence[Sequence[str]], worker: str, *, whole: bool = False
+    ) -> ConfluentSession:
+        if whole:
+            raise LogError(
+                "librdkafka's assignors cannot give a whole topic to one worker: set log.client: kafka-python"
+            )
         # A consumer would wait without a word for a topic that is not there.
         self._admin.check_exist({topic for topics in topic_groups for topic in topics})
         return ConfluentSession(Clients(self._settings, group, topic_groups, worker), self._admin)

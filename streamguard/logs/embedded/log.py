@@ -54,7 +54,14 @@ class EmbeddedLog:
         with self._file.writing() as connection:
             create(connection, topic)
 
-    def session(self, group: str, topic_groups: Sequence[Sequence[str]], worker: str) -> EmbeddedSession:
+    def session(
+        self,
+        group: str,
+        topic_groups: Sequence[Sequence[str]],
+        worker: str,
+        *,
+        whole: bool = False,  # noqa: ARG002 - the one worker has all in any case
+    ) -> EmbeddedSession:
         """Join a group. Its former worker must have ended; until then the error says which process it is."""
         topics = [topic for topics in topic_groups for topic in topics]
         return EmbeddedSession(self._path, group, topics, worker, self._limits)

@@ -26,12 +26,15 @@ class TaskAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     `kinds` are the topics that each kind of task reads together, the same and in the same order for all members:
     of `(("predictions", "labels"), ("outcomes",))` task (0, 3) is predictions-3 with labels-3, and (1, 2) is
     outcomes-2. Where the topics of a kind differ in partitions, the smallest number counts.
+
+    With `whole`, a kind is one task, with all partitions of its topics; the members must agree on that, too.
     """
 
     # Members that share no name cannot be in one group: a format that others do not read needs another name.
     name = "streamguard"
 
-    def __init__(self, kinds: Sequence[Sequence[str]]) -> None:
+    def __init__(self, kinds: Sequence[Sequence[str]], *, whole: bool = False) -> None:
+        self._whole = whole
         self._kinds = tuple(tuple(topics) for topics in kinds)
         self._topics = {topic for topics in self._kinds for topic in topics}
         if not all(self._kinds) or len(self._topics) < sum(map(len, self._kinds)):
@@ -49,7 +52,7 @@ class TaskAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
 
     def on_assignment(self, assignment: Any, generation: int) -> None:
         """Note what this member was given."""
-        given = {(each.topic, each.partition) for each in assignment.partitions()}
+        given = {(each.topic, 0 if self._whole else each.partition) for each in assignment.partitions()}
         tasks = (
             Task(kind, partition)
             for kind, topics in enumerate(self._kinds)
@@ -65,6 +68,8 @@ class TaskAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
         metadata has come. A member that does not read all topics is given nothing.
         """
         counts = [min(self._count(cluster, topic) for topic in topics) for topics in self._kinds]
+        if self._whole:
+            counts = [min(count, 1) for count in counts]
         ids, claims = {}, {}
         for member in members:
             if self._topics <= set(member.metadata.topics):
@@ -88,5 +93,6 @@ class TaskAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
         topics: dict[str, list[int]] = {}
         for kind, partition in sorted(tasks):
             for topic in self._kinds[kind]:
-                topics.setdefault(topic, []).append(partition)
+                numbers = range(self._partitions[topic]) if self._whole else (partition,)
+                topics.setdefault(topic, []).extend(numbers)
         return ConsumerProtocolAssignment(_PROTOCOL_VERSION, sorted(topics.items()), b"")

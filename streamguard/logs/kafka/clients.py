@@ -152,8 +152,11 @@ class _Producer(KafkaProducer):  # type: ignore[misc]
 class Clients:
     """Makes the consumer and the producers of one worker of a group."""
 
-    def __init__(self, settings: Settings, group: str, topic_groups: Sequence[Sequence[str]], worker: str) -> None:
+    def __init__(
+        self, settings: Settings, group: str, topic_groups: Sequence[Sequence[str]], worker: str, *, whole: bool = False
+    ) -> None:
         self.group = group
+        self._whole = whole
         self.worker = worker
         self.topic_groups = topic_groups
         self.transaction_timeout_s = settings.transaction_timeout_ms / 1000
@@ -178,7 +181,7 @@ class Clients:
             # Who stays learns of a rebalance by its heartbeat, and until all have, none goes on.
             heartbeat_interval_ms=min(1000, settings.session_timeout_ms // 3),
             max_poll_records=POLL_RECORDS,
-            partition_assignment_strategy=(TaskAssignor(self.topic_groups),),
+            partition_assignment_strategy=(TaskAssignor(self.topic_groups, whole=self._whole),),
             **options.consumer(settings),
         )
 

@@ -71,10 +71,12 @@ class KafkaLog:
         with self._asking(f"cannot create topic {topic.name!r}") as admin, exists:
             admin.create_topics({topic.name: wanted}, wait_for_metadata=True)
 
-    def session(self, group: str, topic_groups: Sequence[Sequence[str]], worker: str) -> KafkaSession:
+    def session(
+        self, group: str, topic_groups: Sequence[Sequence[str]], worker: str, *, whole: bool = False
+    ) -> KafkaSession:
         # A consumer would wait without a word for a topic that is not there.
         self._check_exist({topic for topics in topic_groups for topic in topics})
-        return KafkaSession(Clients(self._settings, group, topic_groups, worker))
+        return KafkaSession(Clients(self._settings, group, topic_groups, worker, whole=whole))
 
     def committed(self, group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
         if not partitions:
