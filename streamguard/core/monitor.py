@@ -19,6 +19,8 @@ from streamguard.core.records import Batch, Output, Stream
 from streamguard.core.trail import Trail
 from streamguard.core.watching import Watching, meaning_of
 
+ENVIRONMENT = b"environment/"
+"""What the keys of the environment task's state begin with (core/environment/task.py), on the same topic."""
 _STATE_VERSION = 1
 # Of the state of what predictions carry.
 _INPUTS = "inputs"
@@ -125,7 +127,7 @@ class MonitorTask:
 
         Raises `ValueError` where a record is of another version, or of other partitions.
         """
-        latest = {key: value for key, value in records if key is not None}
+        latest = {key: value for key, value in records if key is not None and not key.startswith(ENVIRONMENT)}
         head: dict[str, Any] | None = None
         segments: dict[StreamKey, dict[str, Any]] = {}
         inputs: dict[StreamKey, dict[str, Any]] = {}

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
+from streamguard.core.environment.task import EnvironmentTask
 from streamguard.core.join import Input, JoinTask
 from streamguard.core.monitor import MonitorTask
 from streamguard.core.note import Note
@@ -123,11 +125,30 @@ class AssignedJoin:
         }
 
 
-@dataclass(slots=True)
-class AssignedMonitor:
-    """A monitor task with its outcomes partition."""
+class Watcher(Protocol):
+    """A task of one partition whose state is snapshots."""
 
-    task: MonitorTask
+    def step(self, batch: Batch) -> list[Output]:
+        """Take records."""
+        ...
+
+    def refill(self, batch: Batch) -> None:
+        """Take records from before the snapshot."""
+        ...
+
+    def snapshot(self, position: int) -> list[Output]:
+        """The state at that position."""
+        ...
+
+
+_Task = TypeVar("_Task", bound=Watcher)
+
+
+@dataclass(slots=True)
+class AssignedWatcher(Generic[_Task]):
+    """A task with its partition: a monitor task, or the environment's."""
+
+    task: _Task
     partition: TopicPartition
     position: int
     low: int
@@ -166,6 +187,10 @@ class AssignedMonitor:
         """The state as it will be committed."""
         self.is_changed = False
         return self.task.snapshot(self.position)
+
+
+AssignedMonitor = AssignedWatcher[MonitorTask]
+AssignedEnvironment = AssignedWatcher[EnvironmentTask]
 
 
 def note_of(partition: TopicPartition, committed: Committed) -> Note:

@@ -18,7 +18,8 @@ class Ending:
 
     def __init__(self, topology: Topology, session: Session) -> None:
         self._topology = topology
-        self._until = session.ends(_partitions(topology.inputs, topology.source_count))
+        watched = [TopicPartition(topology.config.environment_topic, 0)] if topology.environment is not None else []
+        self._until = session.ends([*_partitions(topology.inputs, topology.source_count), *watched])
 
     def silent(self, tasks: Tasks) -> list[Output]:
         """Announce the sources that have never had a record: in a bounded run they never will."""
@@ -31,10 +32,15 @@ class Ending:
 
     def is_read(self, tasks: Tasks) -> bool:
         """Whether this worker's inputs are read to their ends."""
-        return not tasks.restoring_count and all(
-            position >= self._until[partition]
+        positions = [
+            (partition, position)
             for join in tasks.joins.values()
             for partition, position in zip(join.partitions, join.positions, strict=True)
+        ]
+        if tasks.environment is not None:
+            positions.append((tasks.environment.partition, tasks.environment.position))
+        return not tasks.restoring_count and all(
+            position >= self._until[partition] for partition, position in positions
         )
 
     def is_reached(self, session: Session) -> bool:

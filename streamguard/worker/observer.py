@@ -135,8 +135,9 @@ class Observer:
             partition: position
             for join in tasks.joins.values()
             for partition, position in zip(join.partitions, join.positions, strict=True)
-        } | {each.partition: each.position for each in tasks.monitors.values()}
-        names = dict(zip((*self._topology.inputs, self._topology.outcomes), _NAMES, strict=True))
+        } | {each.partition: each.position for each in tasks.watchers}
+        topics = *self._topology.inputs, self._topology.outcomes, self._topology.config.environment_topic
+        names = dict(zip(topics, _NAMES, strict=True))
         self._behind = {
             (names[each.topic], each.partition): max(0, ends[each] - at) for each, at in sorted(positions.items())
         }
@@ -170,7 +171,7 @@ class Observer:
         )
 
 
-_NAMES = (Input.PREDICTIONS.name.lower(), Input.LABELS.name.lower(), "outcomes")
+_NAMES = (Input.PREDICTIONS.name.lower(), Input.LABELS.name.lower(), "outcomes", "environment")
 
 
 def _restore_left(session: Session, tasks: Tasks) -> int:

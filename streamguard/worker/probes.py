@@ -12,14 +12,13 @@ import structlog
 
 from streamguard.config import Config
 from streamguard.errors import ConfigError, LogError
-from streamguard.logs.interface import Log, Record, TopicInfo
+from streamguard.logs.interface import Log, Record
 from streamguard.logs.opening import open_log
 from streamguard.probing import Prober, Target
 from streamguard.worker.signals import ended_by
 from streamguard.worker.telemetry import configure_logging
+from streamguard.worker.topology import prepare_environment
 
-_DAYS_KEPT = 30
-_DAY_MS = 86_400_000
 _WAITING_MAX = 10_000
 _AGAIN_S = 1.0
 _UNREACHED = {"dns", "refused", "timeout", "tls", "network", "reset", "protocol"}
@@ -56,7 +55,7 @@ def run_probes(config: Config, echo: Echo, *, is_json: bool) -> None:
     topic = config.environment_topic
     log = open_log(config.log)
     try:
-        prepare(log, topic)
+        prepare_environment(config, log)
         results = Results(log, topic, prober.stop)
 
         def tell(result: dict[str, Any]) -> None:
@@ -75,12 +74,6 @@ def run_probes(config: Config, echo: Echo, *, is_json: bool) -> None:
             results.close()
     finally:
         log.close()
-
-
-def prepare(log: Log, topic: str) -> None:
-    """Make the topic where it is missing."""
-    if not log.topics([topic]):
-        log.create(TopicInfo(topic, 1, retention_ms=_DAYS_KEPT * _DAY_MS))
 
 
 class Results:

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from streamguard.core.environment.task import EnvironmentTask
 from streamguard.core.join import JoinTask
 from streamguard.core.monitor import MonitorTask
 from streamguard.core.records import Batch, Stream, TopicPartition
 from streamguard.errors import LogError, UnusableError
 from streamguard.logs.interface import Committed, Log, Session
-from streamguard.worker.assigned import AssignedJoin, AssignedMonitor
+from streamguard.worker.assigned import AssignedEnvironment, AssignedJoin, AssignedMonitor
 from streamguard.worker.topology import Topology
 
 if TYPE_CHECKING:
@@ -28,11 +29,19 @@ class Tasks:
         self._store = store
         self.joins: dict[int, AssignedJoin] = {}
         self.monitors: dict[int, AssignedMonitor] = {}
+        self.environment: AssignedEnvironment | None = None
+        """There is one in the group, where there is any."""
 
     @property
-    def all(self) -> list[AssignedJoin | AssignedMonitor]:
-        """Both kinds."""
-        return [*self.joins.values(), *self.monitors.values()]
+    def all(self) -> list[AssignedJoin | AssignedMonitor | AssignedEnvironment]:
+        """All kinds."""
+        return [*self.joins.values(), *self.watchers]
+
+    @property
+    def watchers(self) -> list[AssignedMonitor | AssignedEnvironment]:
+        """Those whose state is snapshots."""
+        found: list[AssignedMonitor | AssignedEnvironment] = [*self.monitors.values()]
+        return found if self.environment is None else [*found, self.environment]
 
     def assign(
         self, session: Session, assigned: frozenset[TopicPartition], committed: dict[TopicPartition, Committed]
@@ -48,6 +57,9 @@ class Tasks:
             for number, each in self.monitors.items()
             if not each.restoring and each.partition in assigned and each.is_at(committed)
         }
+        each = self.environment
+        if each is not None and (each.restoring or each.partition not in assigned or not each.is_at(committed)):
+            self.environment = None
         kept = self.own
         self._open(session, assigned, committed)
         self._begin_restore(session)
@@ -56,7 +68,7 @@ class Tasks:
     def _open(
         self, session: Session, assigned: frozenset[TopicPartition], committed: dict[TopicPartition, Committed]
     ) -> None:
-        predictions, labels = self._topology.inputs
+        (predictions, labels), outcomes = self._topology.inputs, self._topology.outcomes
         starts = session.starts(assigned)
         for partition in sorted(assigned):
             self._check_count(partition)
@@ -65,8 +77,16 @@ class Tasks:
                 if pair[1] not in assigned:
                     raise LogError(f"{predictions}-{partition.partition} was assigned without {labels}'s")
                 self.joins[partition.partition] = self._open_join(pair, committed, starts)
-            elif partition.topic == self._topology.outcomes and partition.partition not in self.monitors:
-                self.monitors[partition.partition] = self._open_monitor(partition, committed, starts)
+            elif partition.topic == outcomes and partition.partition not in self.monitors:
+                task = MonitorTask(partition.partition, self._topology.monitor)
+                opened = self.monitors[partition.partition] = AssignedMonitor(task, partition, starts[partition], 0)
+                self._restore(opened, committed, starts[partition])
+                opened.is_changed |= task.has_obsolete
+        settings = self._topology.environment
+        watched = next((each for each in assigned if each.topic not in {predictions, labels, outcomes}), None)
+        if settings is not None and watched is not None and self.environment is None:
+            self.environment = AssignedEnvironment(EnvironmentTask(settings), watched, starts[watched], 0)
+            self._restore(self.environment, committed, starts[watched])
 
     def _open_join(
         self,
@@ -97,47 +117,49 @@ class Tasks:
                 " is part of the results; see docs/operations.md"
             )
 
-    def _open_monitor(
-        self,
-        partition: TopicPartition,
-        committed: dict[TopicPartition, Committed],
-        starts: dict[TopicPartition, int],
-    ) -> AssignedMonitor:
-        task = MonitorTask(partition.partition, self._topology.monitor)
+    def _restore(
+        self, opened: AssignedMonitor | AssignedEnvironment, committed: dict[TopicPartition, Committed], start: int
+    ) -> None:
+        """Take over what the last snapshot has, and say from where on the topic is to be read again."""
+        partition, task = opened.partition, opened.task
         records = [
             pair
-            for batch in self._log.read(self._topology.topic(Stream.STATE), [partition.partition])
+            for batch in self._log.read(self._topology.topic(Stream.STATE), [task.number])
             for pair in zip(batch.keys, batch.values, strict=True)
         ]
-        start = starts[partition]
         found = committed.get(partition)
         if found is None:
-            # A first snapshot says where the outcomes begin.
-            return AssignedMonitor(task, partition, start, start, start, is_changed=True)
+            # A first snapshot says where the records begin.
+            opened.position = opened.low = opened.snapshot_position = start
+            opened.is_changed = True
+            return
         try:
             resume = task.restore(records)
         except (ValueError, KeyError, TypeError) as error:
             raise UnusableError(
-                f"state topic {self._topology.topic(Stream.STATE)!r}, partition {partition.partition}: {error}"
+                f"state topic {self._topology.topic(Stream.STATE)!r}, partition {task.number}: {error}"
             ) from None
-        # Without a snapshot all outcomes are needed: less would be another state without a word.
+        # Without a snapshot all records are needed: less would be another state without a word.
         low = 0 if resume is None else resume.low
         if low < start:
             raise UnusableError(
-                f"{partition.topic}-{partition.partition}: outcomes from offset {low} on are still needed, and"
-                f" retention has removed those before {start}: raise retention.ms of the topic"
+                f"{partition.topic}-{partition.partition}: {self._what(partition)} from offset {low} on are still"
+                f" needed, and retention has removed those before {start}: raise retention.ms of the topic"
             )
         if resume is not None and resume.position > found.offset:
             raise UnusableError(
                 f"{partition.topic}-{partition.partition}: the state is of offset {resume.position}, and the group"
                 f" has committed {found.offset}: its offsets were reset; delete the state topic with them"
             )
-        opened = AssignedMonitor(task, partition, found.offset, low, low if resume is None else resume.position)
+        opened.position, opened.low = found.offset, low
+        opened.snapshot_position = low if resume is None else resume.position
         if low < found.offset:
             opened.restoring[partition] = found.offset
         # What is read again is in no snapshot: without one, retention would remove it some day.
-        opened.is_changed = opened.snapshot_position < found.offset or task.has_obsolete
-        return opened
+        opened.is_changed = opened.snapshot_position < found.offset
+
+    def _what(self, partition: TopicPartition) -> str:
+        return "outcomes" if partition.topic == self._topology.outcomes else "records"
 
     def _begin_restore(self, session: Session) -> None:
         restoring: set[TopicPartition] = set()
@@ -172,7 +194,7 @@ class Tasks:
     def own(self) -> set[TopicPartition]:
         """The partitions of all tasks."""
         joins = {partition for task in self.joins.values() for partition in task.partitions}
-        return joins | {task.partition for task in self.monitors.values()}
+        return joins | {task.partition for task in self.watchers}
 
 
 def _names(partitions: Iterable[TopicPartition]) -> list[str]:

@@ -6,6 +6,7 @@ from zlib import crc32
 
 from streamguard.config import Config, EmbeddedLog, Field, Monitor
 from streamguard.core.codec import Mapping, Watch
+from streamguard.core.environment.task import EnvironmentSettings
 from streamguard.core.features.reference import Reference
 from streamguard.core.fields import Path, canonical
 from streamguard.core.intake import MonitorSettings
@@ -25,6 +26,7 @@ _REJECTED_BYTES = 64 << 20
 STATE_BYTES = 8 << 20
 """The largest record of the state topic."""
 _DAY_MS = 86_400_000
+_ENVIRONMENT_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Topology:
     target_count: int
     join: JoinSettings
     monitor: MonitorSettings
+    environment: EnvironmentSettings | None = None
     rejected_partitions: int = 0
     rejected_bytes: int | None = None
     """The largest record that the rejected topic takes; None: any."""
@@ -48,6 +51,12 @@ class Topology:
     @property
     def outcomes(self) -> str:
         return self.config.outcomes_topic
+
+    @property
+    def topic_groups(self) -> list[tuple[str, ...]]:
+        """Topics by the kind of task that reads them."""
+        watched = [] if self.environment is None else [(self.config.environment_topic,)]
+        return [self.inputs, (self.outcomes,), *watched]
 
     def topic(self, stream: Stream) -> str:
         """The topic behind a task's output."""
@@ -83,9 +92,26 @@ def prepare(config: Config, log: Log) -> Topology:
             f" {config.outcomes.partitions}: set that to {targets}, or name a new outcomes and state topic"
         )
     ours = _create_ours(config, log, found, targets)
+    if config.environment is not None:
+        prepare_environment(config, log)
     rejected = ours[config.rejected_topic]
     topology = derive(config, predictions.partitions, targets)
     return replace(topology, rejected_partitions=rejected.partitions, rejected_bytes=rejected.max_record_bytes)
+
+
+def prepare_environment(config: Config, log: Log) -> None:
+    """Make the environment topic where it is missing; raises `LogError` where it has more partitions than one."""
+    name = config.environment_topic
+    found = log.topics([name]).get(name)
+    if found is not None and found.partitions != 1:
+        raise LogError(
+            f"topic {name!r} has {found.partitions} partitions, and must have one, so that all instances are compared"
+            " with each other: name another as environment.topic"
+        )
+    if found is None and not getattr(config.log, "create_topics", True):
+        raise LogError(f"topic {name!r} is missing, and log.create_topics is off; create it with 1 partition")
+    if found is None:
+        log.create(TopicInfo(name, 1, retention_ms=_ENVIRONMENT_DAYS * _DAY_MS))
 
 
 def target_count(config: Config, source_count: int) -> int:
@@ -231,7 +257,17 @@ def derive(config: Config, source_count: int, target_count: int) -> Topology:
         arrivals=arriving.told,
     )
     monitoring = replace(monitoring, arrivals=shared(arriving.told, monitoring.share))
-    return Topology(config, source_count, target_count, settings, monitoring)
+    environment = None
+    if config.environment is not None:
+        environment = EnvironmentSettings(
+            config.environment,
+            config.alerts.cooldown_ms,
+            monitoring.alert_source,
+            monitoring.has_structured_alerts,
+            config.limits.record_bytes,
+            probe_checks=config.probe_checks,
+        )
+    return Topology(config, source_count, target_count, settings, monitoring, environment)
 
 
 def references(config: Config) -> dict[str, Reference]:

@@ -152,8 +152,7 @@ class Worker:
         self._begun = None
         self._tasks = Tasks(self._topology, self._log, self._store)
         topology = self._topology
-        topic_groups = (topology.inputs, (topology.outcomes,))
-        session = self._log.session(self._config.log.group, topic_groups, self._name)
+        session = self._log.session(self._config.log.group, topology.topic_groups, self._name)
         try:
             self._observer.joining()
             if until_end and self._ending is None:
@@ -258,11 +257,13 @@ class Worker:
                 monitor = self._tasks.monitors[batch.source.partition]
                 outputs += monitor.step(batch)
                 self._notices.late_outcomes(monitor.task)
+            elif self._tasks.environment is not None and batch.source == self._tasks.environment.partition:
+                outputs += self._tasks.environment.step(batch)
         return outputs
 
     def _snapshots(self) -> list[Output]:
         self._snapshot_s = self._clock.now_s()
-        changed = [task for task in self._tasks.monitors.values() if task.is_changed]
+        changed = [task for task in self._tasks.watchers if task.is_changed]
         return [output for task in changed for output in task.snapshot()]
 
     def _commit(self, session: Session, outputs: list[Output], *, is_quiet: bool = False) -> None:
@@ -277,7 +278,7 @@ class Worker:
         for join in moved:
             join.begun = join.offsets()
         offsets = {partition: found for join in moved for partition, found in (join.begun or {}).items()}
-        for monitor in self._tasks.monitors.values():
+        for monitor in self._tasks.watchers:
             if outputs or self._has_moved((monitor.partition,), (monitor.position,)):
                 offsets[monitor.partition] = Committed(monitor.position)
         if not outputs and not offsets:
@@ -302,7 +303,7 @@ class Worker:
             for side, partition in enumerate(join.partitions):
                 if partition not in self._holding.partitions:
                     join.positions[side] = max(join.positions[side], session.position(partition))
-        for monitor in self._tasks.monitors.values():
+        for monitor in self._tasks.watchers:
             monitor.position = max(monitor.position, session.position(monitor.partition))
 
     def _has_moved(self, partitions: Sequence[TopicPartition], positions: Sequence[int]) -> bool:

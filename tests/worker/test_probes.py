@@ -17,8 +17,8 @@ import structlog
 from streamguard.config import Config, parse
 from streamguard.errors import ConfigError, LogError
 from streamguard.logs.embedded import EmbeddedLog
-from streamguard.logs.interface import Log, Record
-from streamguard.worker.probes import Results, prepare, run_once, run_probes
+from streamguard.logs.interface import Log, Record, TopicInfo
+from streamguard.worker.probes import Results, run_once, run_probes
 from tests.contract.schemas import wrong
 from tests.handlers.samples import Peer, Server, reply
 
@@ -158,8 +158,7 @@ class Failing:
 def log(tmp_path: Path) -> Iterator[EmbeddedLog]:
     """With the topic."""
     log = EmbeddedLog(tmp_path / "log.db")
-    prepare(log, "environment")
-    prepare(log, "environment")
+    log.create(TopicInfo("environment", 1))
     yield log
     log.close()
 

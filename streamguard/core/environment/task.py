@@ -20,12 +20,9 @@ from streamguard.core.environment.endpoints import Endpoints
 from streamguard.core.environment.episodes import Episodes, Told, alert_of
 from streamguard.core.environment.fleet import Fleet
 from streamguard.core.fields import TIME_MAX_MS, Unreadable, document_of
-from streamguard.core.monitor import Resume
+from streamguard.core.monitor import ENVIRONMENT, Resume
 from streamguard.core.records import Batch, Output, Stream
 from streamguard.core.rejected import rejected
-
-KEY_PREFIX = b"environment/"
-"""What the keys of this task's state begin with: the topic has that of monitors as well."""
 
 _STATE_VERSION = 1
 _RECORD_BYTES = 1_048_576
@@ -85,6 +82,8 @@ class EnvironmentTask:
     """Watches all instances that report on the environment topic."""
 
     def __init__(self, settings: EnvironmentSettings) -> None:
+        self.number = settings.number
+        """Of the partition that its state is on."""
         self._settings = settings
         self._written: set[str] = set()
         self._begin({})
@@ -107,6 +106,9 @@ class EnvironmentTask:
                 self.counts["rejected"] += 1
                 outputs.append(rejected(batch, place, str(error)))
         return outputs
+
+    def refill(self, batch: Batch) -> None:
+        """Take records from before the snapshot: of these all is in it."""
 
     def snapshot(self, position: int) -> list[Output]:
         """What makes a task of this state again: what all have in common only where it is new."""
@@ -136,7 +138,7 @@ class EnvironmentTask:
 
         Records with other keys than ours are passed over. Raises `ValueError` where one of ours is of another version.
         """
-        latest = {key: value for key, value in records if key is not None and key.startswith(KEY_PREFIX)}
+        latest = {key: value for key, value in records if key is not None and key.startswith(ENVIRONMENT)}
         found: dict[str, Any] = {}
         for key, value in latest.items():
             if value is None:
@@ -144,7 +146,7 @@ class EnvironmentTask:
             record = orjson.loads(value)
             if record.get("v") != _STATE_VERSION:
                 raise ValueError(f"state of version {_STATE_VERSION} expected, got {record.get('v')!r}")
-            found[key[len(KEY_PREFIX) :].decode()] = record["state"]
+            found[key[len(ENVIRONMENT) :].decode()] = record["state"]
         head = found.pop("head", None)
         # Also what no head refers to: a commit of the one is a commit of the other, but who knows what else wrote.
         self._written = {name.removeprefix(_SET) for name in found}
@@ -200,4 +202,4 @@ class EnvironmentTask:
 
     def _state(self, name: str, state: Any) -> Output:
         value = None if state is None else orjson.dumps({"v": _STATE_VERSION, "state": state})
-        return Output(Stream.STATE, KEY_PREFIX + name.encode(), value, self._settings.number)
+        return Output(Stream.STATE, ENVIRONMENT + name.encode(), value, self._settings.number)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamguard.core.environment.fleet import INSTANCES_MAX
-from streamguard.core.environment.task import KEY_PREFIX
+from streamguard.core.monitor import ENVIRONMENT
 from streamguard.core.records import Output, Stream
 from streamguard.core.rejected import reason
 from tests.core.environment.fleets import (
@@ -88,7 +88,7 @@ def test_what_all_have_in_common_is_written_once_and_deleted_when_nobody_has_it(
     first = given_task.snapshot(1)
     # Of two kernels, and the head.
     assert [each.stream for each in first] == [Stream.STATE] * 3
-    assert [each.key for each in given_task.snapshot(2)] == [KEY_PREFIX + b"head"]
+    assert [each.key for each in given_task.snapshot(2)] == [ENVIRONMENT + b"head"]
     later = [(time_ms + 2 * EVERY_MS * 100, each) for time_ms, each in told_every(60, pods(), {})]
     for _, record in later:
         record["packages"]["numpy"] = "3"
@@ -104,7 +104,7 @@ def test_what_all_have_in_common_is_written_once_and_deleted_when_nobody_has_it(
 def test_state_of_another_version_is_refused() -> None:
     """Nothing is guessed."""
     with pytest.raises(ValueError, match="state of version 1 expected, got 2"):
-        task().restore([(KEY_PREFIX + b"head", b'{"v": 2, "state": {}}')])
+        task().restore([(ENVIRONMENT + b"head", b'{"v": 2, "state": {}}')])
     assert task().restore([]) is None
 
 
