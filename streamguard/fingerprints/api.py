@@ -58,7 +58,7 @@ def fingerprint(  # noqa: PLR0913 - all by name, and each of use alone
 
     Where to: `bootstrap_servers` with `security` as in the section `log.security` of a configuration; or `log`, that
     section as a mapping; or `config`, the file of a configuration, which also names the topic; or `sink`, which is
-    called with each record's bytes. `topic`: default environment. It must exist, with one
+    called with each record's bytes. `topic`: default environment; it has one
     partition.
 
     `instance`: what this is one of, the same after a restart; default the name of the host, which is that of the pod.
