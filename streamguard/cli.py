@@ -570,13 +570,17 @@ def _summary(config: Config) -> list[str]:
         held += f", about {join.store.memory_records:,} of them in memory"
     per_second = fitting * 1000 // (2 * config.horizon_ms)
     enough = f"about {per_second:,} predictions a second with their labels over {format_duration_ms(config.horizon_ms)}"
-    is_budgeted = any(monitor.budgeted or monitor.data for monitor in config.monitors)
+    contracts = [each.contract for each in config.sides.values() if each.contract is not None]
+    is_budgeted = any(monitor.budgeted or monitor.data for monitor in config.monitors) or bool(contracts)
     return [
         f"log: {place}, group {log.group}",
         *_rekeyed(config),
         f"topics: {inputs} -> {topics['outcomes']} -> {topics['alerts']}",
         f"topics on the side: rejected to {topics['rejected']}, state in {topics['state']}",
+        *(line for role in ("predictions", "labels") for line in _arriving(config, role)),
         *(f"monitor {monitor.name}: {_watched(monitor)}" for monitor in config.monitors),
+        *([f"environment: topic {config.environment_topic}"] if config.environment is not None else []),
+        *([f"probes: {len(config.probes)}, by `streamguard probe`"] if config.probes else []),
         *([f"budget: {spoken(config.budget.false_alarms_per_month)}, on average"] if is_budgeted else []),
         f"memory: each input partition holds at most {held}, enough for {enough}",
     ]
@@ -589,6 +593,19 @@ def _rekeyed(config: Config) -> list[str]:
         for name, section in config.sides.items()
         if section.is_rekeyed
     ]
+
+
+def _arriving(config: Config, role: str) -> list[str]:
+    section = config.sides[role]
+    checks = []
+    if section.contract is not None:
+        refused = f", rejecting by {', '.join(section.contract.reject)}" if section.contract.reject else ""
+        checks.append(f"contract {section.contract.schema_file}{refused}")
+    if section.volume is not None:
+        silent = section.volume.silent_after_ms
+        hard = "" if silent is None else f", silent after {format_duration_ms(silent)}"
+        checks.append(f"volume below {section.volume.falls_to_percent:g}% of usual{hard}")
+    return [f"{role}: {'; '.join(checks)}"] if checks else []
 
 
 def _watched(monitor: Monitor) -> str:

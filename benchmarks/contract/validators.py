@@ -1,7 +1,8 @@
 """Which validator is quick enough to look at every record: `python -m benchmarks.contract.validators`.
 
-Parsed records of the contract's benchmark that conform to what was learnt of them, one by one through each; `of parsing` is
-in units of what `orjson.loads` took for the same records, in the same run. fastjsonschema is measured where it is installed.
+Parsed records of the contract's benchmark that conform to what was learnt of them, one by one through each; `of
+parsing` is in units of what `orjson.loads` took for the same records, in the same run. fastjsonschema is measured where
+it is installed.
 """
 
 import sys
