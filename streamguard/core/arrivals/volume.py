@@ -72,6 +72,12 @@ class Volume:
             return []
         end = until_ms // SLOT_MS
         while usual.next < end:
+            if usual.next * SLOT_MS - (self._last_ms or 0) >= 2 * len(usual) * SLOT_MS:
+                # Of a silence without end nothing is learnt, and nothing more is told.
+                usual.clear()
+                self._recent.clear()
+                usual.next = end
+                break
             count = self._open.pop(usual.next, 0)
             if self._episode.id is None:
                 usual.add(count)
@@ -80,10 +86,6 @@ class Volume:
                 usual.add(UNKNOWN)
                 self._recent = [*self._recent, count][-LENGTHS[-1] :]
             alerts += self._close(usual.next * SLOT_MS)
-            if self._episode.id is not None and not self._open and end - usual.next > 2 * len(usual):
-                # Of a silence without end nothing is learnt.
-                usual.clear()
-                usual.next = end - LENGTHS[-1]
         return alerts
 
     def _close(self, now_ms: int) -> list[Alert]:
