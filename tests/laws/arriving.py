@@ -159,7 +159,7 @@ def arrived(data: st.SearchStrategy[Logs]) -> st.SearchStrategy[Arrived]:
 
     def scaled(logs: Logs, scale: int, **rest: Any) -> Arrived:
         entries = tuple(tuple(e._replace(time_ms=e.time_ms * scale) for e in side) for side in logs.entries)
-        last_ms = max(each.time_ms for side in entries for each in side)
+        last_ms = max((each.time_ms for side in entries for each in side), default=0)
         advances = tuple(
             tuple(Advance(a.offset, min(a.time_ms * scale, last_ms + 10**9)) for a in side) for side in logs.advances
         )

@@ -45,7 +45,12 @@ def remembered(found: Watching) -> dict[str, Any]:
 @LAW
 @given(joins(SHORT), WAYS, WAYS, ORDER, ORDER, STEPS)
 def test_the_same_logs_give_the_same_alerts(
-    data: Joins, ways: tuple[Moves, ...], others: tuple[Moves, ...], order: list[int], other: list[int], steps: list[int]
+    data: Joins,
+    ways: tuple[Moves, ...],
+    others: tuple[Moves, ...],
+    order: list[int],
+    other: list[int],
+    steps: list[int],
 ) -> None:
     """Polls, and interleavings of the inputs and of the sources' records, change no byte of any alert."""
     for target in range(data.targets):

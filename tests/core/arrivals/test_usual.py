@@ -82,7 +82,7 @@ def test_a_slot_needs_one_before_it() -> None:
 
 
 @pytest.mark.parametrize("is_seasonal", [True, False])
-def test_one_from_a_snapshot_knows_the_same(is_seasonal: bool) -> None:
+def test_one_from_a_snapshot_knows_the_same(*, is_seasonal: bool) -> None:
     """Wherever in the hour it was taken."""
     rng = np.random.default_rng(3)
     counts = rng.poisson(by_hour(20 * DAY_SLOTS + 5)).tolist()
