@@ -47,10 +47,19 @@ class Block(NamedTuple):
     @property
     def surprise(self) -> float:
         """Minus the logarithm of how likely it is, at most, that no more than `came` did."""
-        count, expected = self.came, self.expected
-        if count >= expected or math.isinf(self.dispersion):
+        return self._off(self.expected) if self.came < self.expected else 0.0
+
+    def excess(self, part: float) -> float:
+        """The same of at least `came`, where only this part of what is usual comes."""
+        low = part * self.expected
+        if low <= 0:
+            return math.inf if self.came else 0.0
+        return self._off(low) if self.came > low else 0.0
+
+    def _off(self, expected: float) -> float:
+        if math.isinf(self.dispersion):
             return 0.0
-        size = expected / max(self.dispersion - 1, 1e-6)
+        count, size = self.came, expected / max(self.dispersion - 1, 1e-6)
         of_count = count * math.log(count / expected) if count else 0.0
         return of_count - (count + size) * math.log((count + size) / (expected + size))
 

@@ -52,6 +52,8 @@ class Volume:
         self._episode = Episode(**state.get("episode", {}))
         self._length: int = state.get("length", 0)
         """Of the block, in slots, that the open episode was seen in."""
+        self._part: float = state.get("part", 0.0)
+        """Of what was usual, what came in that block."""
         self._recent: list[int] = list(state.get("recent", ()))
         """The slots since it was raised."""
 
@@ -115,7 +117,7 @@ class Volume:
 
     def _raised(self, now_ms: int, found: "_Fallen") -> Alert:
         episode = self._episode
-        self._length = max(1, found.length)
+        self._length, self._part = max(1, found.length), found.count / (found.expected or 1)
         self._usual.forget(max(found.since_ms // SLOT_MS, (now_ms // SLOT_MS) - LENGTHS[-1]))
         episode.raised_ms, episode.onset_ms = now_ms, found.since_ms
         alert = self._alert(now_ms, Status.RAISED, found)
@@ -151,7 +153,8 @@ class Volume:
             block = usual.block(length, self._recent)
             if block is None or block.came < enough * block.expected:
                 continue
-            if block._replace(came=0).surprise >= _SEEN:
+            # A few records by chance are no recovery of a stream that has fallen to a part.
+            if block._replace(came=0).surprise >= _SEEN and block.excess(self._part) >= _SEEN:
                 return _Fallen(block.came, block.expected, length, now_ms - length * SLOT_MS)
         return None
 
@@ -205,6 +208,7 @@ class Volume:
             "last": self._last_ms,
             "episode": self._episode.snapshot(),
             "length": self._length,
+            "part": self._part,
             "recent": self._recent,
         }
 

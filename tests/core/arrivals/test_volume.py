@@ -42,7 +42,9 @@ def hours_after(alert: Alert, minute: int) -> float:
 
 
 @pytest.mark.parametrize(
-    ("minute", "hours"), [(DAY + 720, 1.0), (2 * DAY + 120, 7.0), (5 * DAY + 1200, 15.0)], ids=["day", "night", "weekend"]
+    ("minute", "hours"),
+    [(DAY + 720, 1.0), (2 * DAY + 120, 7.0), (5 * DAY + 1200, 15.0)],
+    ids=["day", "night", "weekend"],
 )
 def test_a_stop_is_told_once_and_so_is_its_end(minute: int, hours: float) -> None:
     """By day soon; at night and at a weekend as soon as something was to be expected."""
@@ -51,8 +53,8 @@ def test_a_stop_is_told_once_and_so_is_its_end(minute: int, hours: float) -> Non
     raised, resolved = alerts
     assert 0 < hours_after(raised, minute) <= hours
     assert raised.volume is not None
-    assert raised.volume["count"] == 0
-    assert raised.look_first[0].startswith("no labels since ")
+    assert raised.volume["count"] <= 0.1 * raised.volume["expected"]
+    assert "look at what writes topic labels" in raised.look_first[0]
     assert abs(raised.onset_ms - START_MS - (BEGIN + minute) * MINUTE_MS) <= 2 * HOUR_MS
     assert 24 <= hours_after(resolved, minute) <= 24 + 12
     assert resolved.episode == raised.episode == raised.id
@@ -97,6 +99,7 @@ def test_silence_is_told_while_nothing_is_learnt_yet() -> None:
     alerts = alerts_of(counts, settings)
     assert statuses(alerts) == ["raised", "recovered", "raised"]
     assert alerts[0].event_time_ms - START_MS == (301 + 360 + 4) // 5 * 5 * MINUTE_MS
+    assert alerts[0].look_first[0].startswith("no labels since ")
     assert alerts[0].volume == {"topic": "labels", "count": 0, "expected": None, "over_s": 6 * 3600}
 
 
