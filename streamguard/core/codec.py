@@ -27,7 +27,7 @@ from streamguard.core.fields import (
     pick,
 )
 from streamguard.core.records import Batch, Blobs, Scalar
-from streamguard.core.skeleton import Reading, Skeletons
+from streamguard.core.skeleton import Found, Reading, Skeletons
 from streamguard.core.texts import Texts, padded
 
 _INTERNED_MAX = 4096
@@ -151,6 +151,7 @@ class Reader:
         """
         self._keeps_documents = keeps_documents
         self._inspector = inspector
+        self._bounds = None if inspector is None else inspector.bounds(mapping.time)
         self.differences = Differences()
         """What the records of the last batch have that the contract has not."""
         self._mapping = mapping
@@ -182,19 +183,14 @@ class Reader:
         values = Blobs.of(batch.values)
         is_left = np.ones(len(batch), np.bool_)
         for found in () if self._keeps_documents else self._skeletons.read(values, times):
-            is_left[found.rows] = False
-            self._note_kept(found.rows, found.marks)
-            ends = np.cumsum(found.id_sizes)
-            parts.append(
-                Columns(
-                    offsets[found.rows],
-                    found.times,
-                    Texts(padded(found.ids), ends - found.id_sizes, found.id_sizes),
-                    found.values,
-                    None if self._mapping.score is None else found.scores,
-                    found.routes if self._watches else None,
-                )
-            )
+            columns = self._of_known(offsets, found)
+            rows, marks = found.rows, found.marks
+            if self._bounds is not None:
+                fits = self._bounds.fits(columns.ids.tolist, columns.times)
+                columns, rows, marks = columns.take(fits), rows[fits], marks[fits]
+            is_left[rows] = False
+            self._note_kept(rows, marks)
+            parts.append(columns)
         left = np.flatnonzero(is_left)
         records = zip(values.take(left), times[left].tolist(), offsets[left].tolist(), left.tolist(), strict=True)
         rows, rejections = self._read_singly(records)
@@ -206,6 +202,18 @@ class Reader:
             return parts[0], rejections
         columns = Columns.concatenate(parts)
         return columns.take(np.argsort(columns.offsets, kind="stable")), rejections
+
+    def _of_known(self, offsets: Ints, found: Found) -> Columns:
+        """What was read by skeletons."""
+        ends = np.cumsum(found.id_sizes)
+        return Columns(
+            offsets[found.rows],
+            found.times,
+            Texts(padded(found.ids), ends - found.id_sizes, found.id_sizes),
+            found.values,
+            None if self._mapping.score is None else found.scores,
+            found.routes if self._watches else None,
+        )
 
     def _read_singly(self, records: Iterable[Record]) -> tuple[list[Row], list[Rejection]]:
         """Records of a batch, one by one.

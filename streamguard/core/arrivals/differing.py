@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median_low
 from typing import Any
 
 from streamguard.core.arrivals.evidence import Course
@@ -107,7 +108,7 @@ def unit(field: Field, course: Course) -> str | None:
     """By about how many times a number's values are what they were, where that looks like another unit."""
     if course.example is None or len(course.example.shown) < 2 or not field.quantiles or not course.rows:
         return None
-    middle, part = float(course.example.shown[1]), course.count / course.rows
+    middle, part = median_low(map(float, course.example.shown[1].split())), course.count / course.rows
     last = len(field.quantiles) - 1
     # What is beyond the bounds are the largest values, or the least: their middle was this one.
     is_high = field.maximum is not None and middle > field.maximum

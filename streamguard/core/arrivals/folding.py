@@ -7,15 +7,14 @@ with the first record of the next: nobody waits for disorder, and time goes on w
 input was taken for idle, its time has run ahead of its records by up to the disorder less than it was said to be.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import median_low
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from streamguard.core.codec import Columns, Ints
 from streamguard.core.contract.fields import KINDS, Kind
-from streamguard.core.contract.inspecting import Differences, Inspector
+from streamguard.core.contract.inspecting import ID_CHARS, Differences, Inspector
 from streamguard.core.features.deltas import Delta
 from streamguard.core.features.folding import Counts, Example
 from streamguard.core.fields import TIME_MAX_MS
@@ -23,7 +22,7 @@ from streamguard.core.records import Batch
 from streamguard.core.waiting import NEVER
 
 _VERSIONS_MAX = 32
-_LOOKED_AT = 200
+_NUMBERS_MAX = 25
 _NUMBER = "a number: "
 _NO_TIME = -1
 
@@ -84,7 +83,7 @@ class Arrivals:
         ]
         segments: list[tuple[str | None, ...]] = [(None,)]
         if differences.places:
-            counts += self._marked(windows, starts, times, offsets, differences, segments)
+            counts += self._marked(windows, starts, times, offsets, _in_order(differences, offsets, columns), segments)
         return Delta(self.settings.name, self.settings.fingerprint, segments, counts)
 
     def _times(self, batch: Batch, columns: Columns) -> Ints:
@@ -134,8 +133,8 @@ class Arrivals:
                 place, mark = differences.places[row], code % size
                 shown: tuple[str, ...] = (differences.shown[row],)
                 if mark % KINDS == Kind.RANGE:
-                    # Of all that is beyond the bounds: it says by how many times they are what they were.
-                    shown += _middle([differences.shown[each] for each in np.flatnonzero(coded == code)[:_LOOKED_AT]])
+                    # Of some that are beyond the bounds: they say by how many times they are what they were.
+                    shown += _numbers(differences.shown[each] for each in np.flatnonzero(coded == code))
                 examples[mark] = Example(int(offsets[place]), int(times[place]), differences.ids[row], shown)
             own = places[groups == group]
             span = int(offsets[own.min()]), int(offsets[own.max()])
@@ -144,12 +143,36 @@ class Arrivals:
         return found
 
 
-def _middle(shown: Sequence[str]) -> tuple[str, ...]:
-    """The median of numbers that are shown, if there are any."""
-    numbers = []
+def followed(first: Example, later: Example) -> Example:
+    """The first example of a mark, with the numbers of both: however a window was polled, its first ones are shown."""
+    numbers = [number for each in (first, later) if len(each.shown) > 1 for number in each.shown[1].split()]
+    return replace(first, shown=(first.shown[0], " ".join(numbers[:_NUMBERS_MAX]))) if numbers else first
+
+
+def _in_order(differences: Differences, offsets: Ints, columns: Columns) -> Differences:
+    """By place, whichever way records were read, and with the IDs of those that could be."""
+    order = np.argsort(differences.places, kind="stable").tolist()
+    places, marks, shown, versions, ids = (
+        [column[each] for each in order]
+        for column in (differences.places, differences.marks, differences.shown, differences.versions, differences.ids)
+    )
+    wanted = offsets[places]
+    rows = np.searchsorted(columns.offsets, wanted)
+    for number in np.flatnonzero([not each for each in ids]).tolist():
+        row = int(rows[number])
+        if row < len(columns) and columns.offsets[row] == wanted[number]:
+            ids[number] = columns.ids[row][:ID_CHARS]
+    return Differences(places, marks, shown, versions, ids)
+
+
+def _numbers(shown: Iterable[str]) -> tuple[str, ...]:
+    """The first numbers that are shown, if there are any."""
+    numbers: list[str] = []
     for text in shown:
         try:
-            numbers.append(float(text.removeprefix(_NUMBER)))
+            numbers.append(str(float(text.removeprefix(_NUMBER))))
         except ValueError:
             continue  # a long number is shown in part
-    return (str(median_low(numbers)),) if numbers else ()
+        if len(numbers) == _NUMBERS_MAX:
+            break
+    return (" ".join(numbers),) if numbers else ()

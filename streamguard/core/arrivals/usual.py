@@ -47,10 +47,19 @@ class Block(NamedTuple):
     @property
     def surprise(self) -> float:
         """Minus the logarithm of how likely it is, at most, that no more than `came` did."""
-        count, expected = self.came, self.expected
-        if count >= expected or math.isinf(self.dispersion):
+        return self._off(self.expected) if self.came < self.expected else 0.0
+
+    def excess(self, part: float) -> float:
+        """The same of at least `came`, where only this part of what is usual comes."""
+        low = part * self.expected
+        if low <= 0:
+            return math.inf if self.came else 0.0
+        return self._off(low) if self.came > low else 0.0
+
+    def _off(self, expected: float) -> float:
+        if math.isinf(self.dispersion):
             return 0.0
-        size = expected / max(self.dispersion - 1, 1e-6)
+        count, size = self.came, expected / max(self.dispersion - 1, 1e-6)
         of_count = count * math.log(count / expected) if count else 0.0
         return of_count - (count + size) * math.log((count + size) / (expected + size))
 
@@ -61,8 +70,10 @@ class Usual:
     def __init__(self, days: int, *, is_seasonal: bool, state: Sequence[Any] | None = None) -> None:
         size = days * DAY_SLOTS + _JUDGED
         self._days, self._size, self._is_seasonal = days, size, is_seasonal
-        self._counts = np.full(size, UNKNOWN, np.int64)
-        """Of slots by their number modulo the size; `UNKNOWN` where there is none to learn from."""
+        # Within an hour nothing is lost that was known when it began.
+        self._held = size + HOUR_SLOTS
+        self._counts = np.full(self._held, UNKNOWN, np.int64)
+        """Of slots by their number modulo their count; `UNKNOWN` where there is none to learn from."""
         self.next: int | None = None
         """The slot that is counted next, since the epoch."""
         self.seen = 0
@@ -83,7 +94,7 @@ class Usual:
         """The count of the next slot."""
         if self.next is None:
             raise ValueError("no slot is next")
-        self._counts[self.next % self._size] = count
+        self._counts[self.next % self._held] = count
         self.next += 1
         self.seen += 1
         if self._sums is not None:
@@ -92,8 +103,8 @@ class Usual:
     def forget(self, first: int) -> None:
         """From this slot on nothing was usual."""
         last = self.next or first
-        for slot in range(max(first, last - self._size), last):
-            self._counts[slot % self._size] = UNKNOWN
+        for slot in range(max(first, last - self._held), last):
+            self._counts[slot % self._held] = UNKNOWN
         self._sums = None
 
     def clear(self) -> None:
@@ -116,10 +127,9 @@ class Usual:
         """Of the slots before the hour began."""
         slots = np.arange(hour - self._size, hour + HOUR_SLOTS)
         counts = np.full(len(slots), UNKNOWN, np.int64)
-        # What has come since then is in the places of the oldest.
         late = end - hour
-        known = slots[late : self._size + late]
-        counts[late : self._size + late] = self._counts[known % self._size]
+        known = slots[: self._size + late]
+        counts[: self._size + late] = self._counts[known % self._held]
         is_known = counts != UNKNOWN
         is_known[self._size - _JUDGED :] = False
         hours = (slots - _MONDAY) // HOUR_SLOTS % _HOURS if self._is_seasonal else np.zeros(len(slots), np.int64)

@@ -52,6 +52,8 @@ class Volume:
         self._episode = Episode(**state.get("episode", {}))
         self._length: int = state.get("length", 0)
         """Of the block, in slots, that the open episode was seen in."""
+        self._part: float = state.get("part", 0.0)
+        """Of what was usual, what came in that block."""
         self._recent: list[int] = list(state.get("recent", ()))
         """The slots since it was raised."""
 
@@ -72,6 +74,12 @@ class Volume:
             return []
         end = until_ms // SLOT_MS
         while usual.next < end:
+            if usual.next * SLOT_MS - (self._last_ms or 0) >= 2 * len(usual) * SLOT_MS:
+                # Of a silence without end nothing is learnt, and nothing more is told.
+                usual.clear()
+                self._recent.clear()
+                usual.next = end
+                break
             count = self._open.pop(usual.next, 0)
             if self._episode.id is None:
                 usual.add(count)
@@ -80,10 +88,6 @@ class Volume:
                 usual.add(UNKNOWN)
                 self._recent = [*self._recent, count][-LENGTHS[-1] :]
             alerts += self._close(usual.next * SLOT_MS)
-            if self._episode.id is not None and not self._open and end - usual.next > 2 * len(usual):
-                # Of a silence without end nothing is learnt.
-                usual.clear()
-                usual.next = end - LENGTHS[-1]
         return alerts
 
     def _close(self, now_ms: int) -> list[Alert]:
@@ -113,7 +117,7 @@ class Volume:
 
     def _raised(self, now_ms: int, found: "_Fallen") -> Alert:
         episode = self._episode
-        self._length = max(1, found.length)
+        self._length, self._part = max(1, found.length), found.count / (found.expected or 1)
         self._usual.forget(max(found.since_ms // SLOT_MS, (now_ms // SLOT_MS) - LENGTHS[-1]))
         episode.raised_ms, episode.onset_ms = now_ms, found.since_ms
         alert = self._alert(now_ms, Status.RAISED, found)
@@ -149,7 +153,8 @@ class Volume:
             block = usual.block(length, self._recent)
             if block is None or block.came < enough * block.expected:
                 continue
-            if block._replace(came=0).surprise >= _SEEN:
+            # A few records by chance are no recovery of a stream that has fallen to a part.
+            if block._replace(came=0).surprise >= _SEEN and block.excess(self._part) >= _SEEN:
                 return _Fallen(block.came, block.expected, length, now_ms - length * SLOT_MS)
         return None
 
@@ -203,6 +208,7 @@ class Volume:
             "last": self._last_ms,
             "episode": self._episode.snapshot(),
             "length": self._length,
+            "part": self._part,
             "recent": self._recent,
         }
 

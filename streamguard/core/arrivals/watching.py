@@ -7,6 +7,7 @@ from typing import Any
 
 from streamguard.core.alerts import Alert
 from streamguard.core.arrivals.changes import Changes, ContractSettings
+from streamguard.core.arrivals.folding import followed
 from streamguard.core.arrivals.volume import Volume, VolumeSettings
 from streamguard.core.features.gathering import Gathering, Shape, Window
 from streamguard.core.outcomes import OutcomeRecord
@@ -34,7 +35,9 @@ class ArrivalSettings:
 class _Input:
     def __init__(self, side: int, settings: ArrivalSettings, sources: int) -> None:
         self.settings = settings
-        self.gathering = Gathering(sources, {settings.name: settings.shape}, lambda record: record.arrivals_ms[side])
+        self.gathering = Gathering(
+            sources, {settings.name: settings.shape}, lambda record: record.arrivals_ms[side], followed
+        )
         self.restore({})
 
     def restore(self, state: Mapping[str, Any]) -> None:

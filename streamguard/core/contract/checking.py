@@ -98,7 +98,7 @@ class Check:
             if each.counts(Kind.NULL):
                 yield each.number * KINDS + Kind.NULL, "null"
             return
-        kind_found = _different(each, value)
+        kind_found = different(each, value)
         if kind_found is not None:
             yield each.number * KINDS + kind_found, _shown(value)
         if type(value) is dict:
@@ -139,7 +139,7 @@ def _is_of(kinds: frozenset[str], value: Any) -> bool:
     return names.get(kind) in kinds
 
 
-def _different(each: Field, value: Any) -> Kind | None:
+def different(each: Field, value: Any) -> Kind | None:
     """How a value of the right type differs, if it does."""
     if each.values is not None and not any(type(one) is type(value) and one == value for one in each.values):
         # 1 and 1.0 are one number to JSON Schema, and true is none.
@@ -160,6 +160,12 @@ def _different(each: Field, value: Any) -> Kind | None:
     if type(value) is str and each.pattern is not None and each.pattern.search(value) is None:
         return Kind.FORM
     return None
+
+
+def is_bound(each: Field) -> bool:
+    """Whether a value of the right type may differ."""
+    bounds = each.values, each.minimum, each.maximum, each.shortest, each.longest, each.pattern
+    return any(bound is not None for bound in bounds)
 
 
 def _shown(value: Any) -> str:

@@ -1,18 +1,20 @@
 """What a reader of records finds of them by the contract: who wrote what differs, and which records are refused."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
-from streamguard.core.contract.checking import Check, Difference
-from streamguard.core.contract.fields import HARMLESS, KINDS, Contract, Kind
+from streamguard.core.contract.checking import Check, Difference, different, is_bound
+from streamguard.core.contract.fields import HARMLESS, KINDS, Contract, Field, Kind
 from streamguard.core.fields import Path, Unreadable, canonical, pick
 
 _REJECTED = int(Kind.REJECTED)
 _NOT_JSON = int(Kind.TYPE)
-_ID_CHARS = 100
+ID_CHARS = 100
 _VERSION_CHARS = 64
 _WORDS = {
     Kind.MISSING: "is missing",
@@ -47,6 +49,22 @@ class Differences:
             self.ids.append(request_id)
 
 
+class Bounds:
+    """What a contract says of request IDs and times, which differ between records that are alike in all else."""
+
+    def __init__(self, request_id: Field | None, time: Field | None) -> None:
+        self._request_id, self._time = request_id, time
+
+    def fits(self, ids: Callable[[], Sequence[str]], times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which records have both as the contract says; shape (records,)."""
+        found = np.ones(len(times), np.bool_)
+        if self._time is not None and is_bound(self._time):
+            found &= np.array([different(self._time, each) is None for each in times.tolist()], np.bool_)
+        if self._request_id is not None and is_bound(self._request_id):
+            found &= np.array([different(self._request_id, each) is None for each in ids()], np.bool_)
+        return found
+
+
 class Inspector:
     """Holds parsed records of one side against a contract."""
 
@@ -63,6 +81,12 @@ class Inspector:
             for kind in _WORDS.keys() - HARMLESS
             if _is_below(each.name, refused) and kind not in each.usual
         )
+
+    def bounds(self, time: Path | None) -> Bounds | None:
+        """What is to be looked at in each record, whatever it is like; `time`: where event times are."""
+        fields = [_at(self.contract.root, path) for path in (self._request_id, time or ())]
+        is_any = any(each is not None and is_bound(each) for each in fields)
+        return Bounds(fields[0], fields[1]) if is_any else None
 
     def kept(self, document: Any) -> tuple[Difference, ...] | None:
         """What differs in a record that stands for others of its kind; None: these must be looked at one by one."""
@@ -108,13 +132,21 @@ class Inspector:
     def id_of(self, document: Any) -> str:
         """The request ID, if there is one."""
         found = pick(document, self._request_id) if type(document) is dict else None
-        return _harmless(found[:_ID_CHARS]) if type(found) is str else ""
+        return _harmless(found[:ID_CHARS]) if type(found) is str else ""
 
     def _reason(self, mark: int, shown: str) -> str:
         place, kind = divmod(mark, KINDS)
         name = self.contract.fields[place].name
         what = f"field {name!r}" if name else "the record"
         return f"contract: {what} {_WORDS[Kind(kind)]} ({shown})"
+
+
+def _at(root: Field, path: Path) -> Field | None:
+    """The field at the end of a path, where the contract has one."""
+    found: Field | None = root if path else None
+    for name in path:
+        found = None if found is None else found.members.get(name)
+    return found
 
 
 def _is_below(name: str, refused: Collection[str]) -> bool:

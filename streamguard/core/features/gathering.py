@@ -16,6 +16,15 @@ Key = tuple[str, tuple[str | None, ...]]
 """A monitor's name, and the values of the fields it splits by."""
 
 
+Followed = Callable[[Example, Example], Example]
+"""What is shown of two examples of one source, in order."""
+
+
+def first_of(first: Example, _: Example) -> Example:
+    """The first alone."""
+    return first
+
+
 @dataclass(slots=True)
 class Window:
     """What came in one window of one segment, from all sources."""
@@ -33,6 +42,7 @@ class Window:
     examples: dict[int, tuple[int, Example]] = field(default_factory=dict)
     """By column: of the lowest source, the first."""
     _pieces: list[tuple[Ints, Ints]] = field(default_factory=list)
+    _followed: Followed = first_of
 
     def fill(self, size: int) -> None:
         """Sum up what was added, over so many bins."""
@@ -64,8 +74,13 @@ class Window:
             self.offsets[source] = min(first, known[0]), max(last, known[1])
         for column, (source, example) in examples.items():
             best = self.examples.get(column)
-            if best is None or (source, example.offset) < (best[0], best[1].offset):
+            if best is None or source < best[0]:
                 self.examples[column] = source, example
+            elif source == best[0]:
+                self.examples[column] = (
+                    source,
+                    self._followed(*sorted((best[1], example), key=lambda each: each.offset)),
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +112,10 @@ class Gathering:
         sources: int,
         shapes: dict[str, Shape],
         promised: Callable[[OutcomeRecord], int | None] = of_predictions,
+        followed: Followed = first_of,
     ) -> None:
         """`promised`: until when the counts of a record's source are complete."""
+        self._followed = followed
         self._promised = promised
         self._watermarks: list[int | None] = [None] * sources
         self._shapes = shapes
@@ -144,7 +161,9 @@ class Gathering:
                     place = end_ms, (delta.monitor, delta.segments[each.segment])
                     if place not in self._open:
                         # Made dense when it is released: until then there may be many.
-                        self._open[place] = Window(place[1], each.start_ms, end_ms, np.empty(0, np.int64))
+                        self._open[place] = Window(
+                            place[1], each.start_ms, end_ms, np.empty(0, np.int64), _followed=self._followed
+                        )
                         self._firsts[place] = offset
                     self._open[place].add(record.source, each)
 
