@@ -306,7 +306,9 @@ class JoinTask:
     def _follows(self) -> str:
         """What the columns on the disk follow from beside the records."""
         settings = self._settings
-        return repr((self.rules, settings.predictions, settings.labels, [*settings.watches]))
+        inspectors = [each.inspector for each in settings.arrivals.values()]
+        refused = [each.rules for each in inspectors if each is not None]
+        return repr((self.rules, settings.predictions, settings.labels, [*settings.watches], *refused))
 
     def restored(self, notes: Sequence[Note | None]) -> bool:
         """Everything up to the commit has been read again: go on as the one who committed.

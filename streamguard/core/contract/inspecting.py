@@ -88,6 +88,11 @@ class Inspector:
         is_any = any(each is not None and is_bound(each) for each in fields)
         return Bounds(fields[0], fields[1]) if is_any else None
 
+    @property
+    def rules(self) -> str:
+        """What of the contract decides which records are taken."""
+        return repr((self.contract.fingerprint, sorted(self._refused)) if self._refused else None)
+
     def kept(self, document: Any) -> tuple[Difference, ...] | None:
         """What differs in a record that stands for others of its kind; None: these must be looked at one by one."""
         found = self._check.marks([document])
