@@ -184,12 +184,12 @@ class Reader:
         is_left = np.ones(len(batch), np.bool_)
         for found in () if self._keeps_documents else self._skeletons.read(values, times):
             columns = self._of_known(offsets, found)
-            rows, marks = found.rows, found.marks
+            places, marks = found.rows, found.marks
             if self._bounds is not None:
                 fits = self._bounds.fits(columns.ids.tolist, columns.times)
-                columns, rows, marks = columns.take(fits), rows[fits], marks[fits]
-            is_left[rows] = False
-            self._note_kept(rows, marks)
+                columns, places, marks = columns.take(fits), places[fits], marks[fits]
+            is_left[places] = False
+            self._note_kept(places, marks)
             parts.append(columns)
         left = np.flatnonzero(is_left)
         records = zip(values.take(left), times[left].tolist(), offsets[left].tolist(), left.tolist(), strict=True)

@@ -6,6 +6,7 @@ already: these are looked at as columns. What it refuses is walked through field
 compiled type is no second definition, and whatever it refuses too much costs time alone.
 """
 
+import re
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from reprlib import Repr
@@ -18,6 +19,8 @@ from streamguard.core.fields import Path, kind_of, pick
 
 _SHOWN_CHARS = 160
 _ITEMS_LOOKED_AT = 100
+# What msgspec takes no name of a field with.
+_UNNAMEABLE = re.compile(r'[\x00-\x1f"\\]')
 _WHOLE_MAX = float(1 << 53)
 _SHORT = Repr()
 _SHORT.maxother = _SHORT.maxstring = _SHOWN_CHARS
@@ -63,7 +66,8 @@ class Check:
     def marks(self, documents: Sequence[Any]) -> Marks:
         """What differs. Nothing that JSON can be raises."""
         found = Marks()
-        convert, wanted, refused = msgspec.convert, self._type, (msgspec.ValidationError, OverflowError, RecursionError)
+        convert, wanted = msgspec.convert, self._type
+        refused = msgspec.ValidationError, OverflowError, RecursionError, UnicodeEncodeError
         walked = set()
         for place, document in enumerate(documents):
             try:
@@ -153,7 +157,7 @@ def different(each: Field, value: Any) -> Kind | None:
         is_low = low is not None and (value < low or (each.is_open[0] and value == low))
         is_high = high is not None and (value > high or (each.is_open[1] and value == high))
         return Kind.RANGE if is_low or is_high else None
-    if type(value) in (str, list):
+    if type(value) is (list if each.is_of_items else str):
         size = len(value)
         if (each.shortest is not None and size < each.shortest) or (each.longest is not None and size > each.longest):
             return Kind.FORM
@@ -192,8 +196,8 @@ def _sometimes(each: Field, path: Path) -> Iterator[tuple[Path, Field]]:
 
 def _compiled(each: Field) -> Types:
     """The type of a field's values. Where msgspec cannot say what is meant, one that refuses: then all are walked."""
-    if not each.kinds:
-        return Any if each.values is None else _listed(each, each.values)
+    if not each.kinds and each.values is None:
+        return msgspec.UnsetType if is_bound(each) or each.items is not None or each.is_closed else Any
     if each.values is not None:
         return _listed(each, each.values)
     makers: dict[str, Callable[[Field], Types]] = {
@@ -212,14 +216,16 @@ def _compiled(each: Field) -> Types:
 def _listed(each: Field, values: Sequence[Any]) -> Types:
     if values and all(type(value) in (str, type(None)) for value in values):
         # A value of a type that the field may not have is no value of it.
-        return Literal[tuple(value for value in values if _is_of(each.kinds, value))] if each.kinds else Literal[values]
+        possible = tuple(value for value in values if _is_of(each.kinds, value))
+        return Literal[possible] if possible else msgspec.UnsetType
     return msgspec.UnsetType
 
 
 def _text(each: Field) -> Types:
     pattern = None if each.pattern is None else each.pattern.pattern
-    meta = msgspec.Meta(min_length=each.shortest, max_length=each.longest, pattern=pattern)
-    return str if (each.shortest, each.longest, pattern) == (None, None, None) else Annotated[str, meta]
+    shortest, longest = (None, None) if each.is_of_items else (each.shortest, each.longest)
+    meta = msgspec.Meta(min_length=shortest, max_length=longest, pattern=pattern)
+    return str if (shortest, longest, pattern) == (None, None, None) else Annotated[str, meta]
 
 
 def _numeric(each: Field) -> Types:
@@ -241,12 +247,15 @@ def _array(each: Field) -> Types:
     items: Types = Any if each.items is None else _compiled(each.items)
     meta = msgspec.Meta(min_length=each.shortest, max_length=each.longest)
     kind: Types = list.__class_getitem__(items)
-    return kind if (each.shortest, each.longest) == (None, None) else Annotated[kind, meta]
+    is_bound = each.is_of_items and (each.shortest, each.longest) != (None, None)
+    return Annotated[kind, meta] if is_bound else kind
 
 
 def _object(each: Field) -> Types:
     if not each.members and not each.is_closed:
         return dict
+    if any(_UNNAMEABLE.search(name) for name in each.members):
+        return msgspec.UnsetType
     fields: list[Any] = []
     renamed = {}
     for number, (name, member) in enumerate(each.members.items()):

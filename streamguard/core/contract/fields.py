@@ -55,6 +55,8 @@ class Field:
     """Whether the bounds themselves are beyond the bounds."""
     shortest: int | None = None
     longest: int | None = None
+    is_of_items: bool = False
+    """Whether these are lengths of an array, and not of a text."""
     pattern: re.Pattern[str] | None = None
     form: str | None = None
     """What the pattern stands for, in words."""

@@ -6,7 +6,7 @@ thousand records in a row, so that what comes in bursts is usual.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -29,6 +29,9 @@ _ITEMS_MAX = 100
 # A number of a day or an offset grows without end: it is held to its order of magnitude.
 _GROWING = 0.9
 _GROWING_MIN = 20
+# Whole numbers of 64 bits, signed or not.
+_LEAST, _LARGEST = -(1 << 63), (1 << 64) - 1
+_FLOAT_MAX = math.nextafter(math.inf, 0.0)
 
 
 class LearningError(ValueError):
@@ -173,8 +176,10 @@ class _Numbers:
             room = _ROOM * (self.high - self.low or abs(self.high))
             low = self.low - room if self.low < 0 else max(0.0, self.low - room)
             high = self.high + room if self.high > 0 else min(0.0, self.high + room)
-        whole: Mapping[str, Any] = {"minimum": math.floor(low), "maximum": math.ceil(high)}
-        found: dict[str, Any] = dict(whole) if is_whole else {"minimum": low, "maximum": high}
+        # No more than JSON can hold.
+        found: dict[str, Any] = {"minimum": max(low, -_FLOAT_MAX), "maximum": min(high, _FLOAT_MAX)}
+        if is_whole:
+            found = {"minimum": max(math.floor(low), _LEAST), "maximum": min(math.ceil(high), _LARGEST)}
         if not is_growing and self.low < self.high:
             ordered = sorted(self.sample)
             places = [round(number * (len(ordered) - 1) / _QUANTILES) for number in range(_QUANTILES + 1)]

@@ -42,6 +42,7 @@ _PASSED_OVER = {
     *("readOnly", "writeOnly", "contentMediaType", "contentEncoding"),
 }
 _USUAL = {"missing": Kind.MISSING, "null": Kind.NULL, "range": Kind.RANGE, "values": Kind.VALUE, "form": Kind.FORM}
+_OF_TEXT, _OF_ITEMS = ("minLength", "maxLength"), ("minItems", "maxItems")
 _FIELDS_MAX = 2000
 _DEPTH_MAX = 20
 
@@ -165,6 +166,8 @@ class _Reader:
         for key in dict.fromkeys([*properties, *required]):
             if not isinstance(key, str):
                 raise SchemaError(each.name, f"requires {key!r}, which is no name")
+            if each.is_closed and key not in properties:
+                raise SchemaError(each.name, f"requires {key!r}, which additionalProperties: false forbids")
             name = each.below(key)
             each.members[key] = self.add(name, properties.get(key), is_required=key in required, depth=depth + 1)
         if "items" in schema:
@@ -204,9 +207,13 @@ def _number(each: Field, schema: Schema, key: str) -> float | None:
     value = schema.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    try:
+        found = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
         raise SchemaError(each.name, f"{key} must be a number")
-    return float(value)
+    return found
 
 
 def _bounds(each: Field, schema: Schema) -> None:
@@ -216,10 +223,13 @@ def _bounds(each: Field, schema: Schema) -> None:
     is_below = below is not None and (high is None or below <= high)
     each.minimum, each.maximum = above if is_above else low, below if is_below else high
     each.is_open = is_above, is_below
-    shortest, longest = (
-        next((number for key in keys if (number := _number(each, schema, key)) is not None), None)
-        for keys in (("minLength", "minItems"), ("maxLength", "maxItems"))
-    )
+    of_text, of_items = ({key for key in keys if key in schema} for keys in (_OF_TEXT, _OF_ITEMS))
+    if of_text and of_items:
+        raise SchemaError(
+            each.name, f"may be bounded as a text ({min(of_text)}) or an array ({min(of_items)}), not both"
+        )
+    each.is_of_items = bool(of_items)
+    shortest, longest = (_number(each, schema, key) for key in (_OF_ITEMS if of_items else _OF_TEXT))
     each.shortest = None if shortest is None else int(shortest)
     each.longest = None if longest is None else int(longest)
 

@@ -64,7 +64,8 @@ def test_what_was_forgotten_is_not_usual() -> None:
         usual.add(10)
     block = usual.block(3)
     assert block is not None
-    assert (block.came, block.expected) == (30, pytest.approx(30))
+    assert block.came == 30
+    assert block.expected == pytest.approx(30)
 
 
 def test_what_was_cleared_is_learnt_anew() -> None:

@@ -55,6 +55,7 @@ def test_a_stop_is_told_once_and_so_is_its_end(minute: int, hours: float) -> Non
     assert raised.volume is not None
     assert raised.volume["count"] <= 0.1 * raised.volume["expected"]
     assert "look at what writes topic labels" in raised.look_first[0]
+    assert raised.onset_ms is not None
     assert abs(raised.onset_ms - START_MS - (BEGIN + minute) * MINUTE_MS) <= 2 * HOUR_MS
     assert 24 <= hours_after(resolved, minute) <= 24 + 12
     assert resolved.episode == raised.episode == raised.id
