@@ -70,6 +70,8 @@ class Stage:
         self._is_stopping = False
         self._is_begun = False
         self._until: dict[TopicPartition, int] | None = None
+        self._joined_s = 0.0
+        self._patience_s = 2 * getattr(config.log, "session_timeout_ms", 0) / 1000
         self.progress = Progress()
         self.totals: dict[str, dict[str, int]] = {}
         """How raw records have ended, by raw topic that this process had to the end."""
@@ -117,6 +119,7 @@ class Stage:
     def _serve(self, on_progress: Callable[[Progress], None] | None, *, until_end: bool) -> None:
         """One session, from joining the group to leaving it."""
         self._tasks, self._committed, self._is_begun = {}, {}, False
+        self._joined_s = self._clock.now_s()
         groups = [(side.raw,) for side in self._sides]
         session = self._log.session(group_of(self._config), groups, self._name, whole=True)
         try:
@@ -285,5 +288,8 @@ class Stage:
         if any(len(ended(task.stage, until)) < len(task.stage.bounds_ms()) for task in self._tasks.values()):
             return False
         self._settle(session)
+        if len(self._tasks) < len(self._sides) and self._clock.now_s() - self._joined_s < self._patience_s:
+            # One that has died holds its part, and what waits there, until the group gives it up.
+            return False
         found = session.committed(list(until))
         return all(end == 0 or (each in found and found[each].offset >= end) for each, end in until.items())

@@ -99,7 +99,7 @@ class Check:
             yield each.number * KINDS + kind, _shown(value)
             return
         if value is None:
-            if each.counts(Kind.NULL):
+            if each.counts(Kind.NULL) or (each.values is not None and None not in each.values):
                 yield each.number * KINDS + Kind.NULL, "null"
             return
         kind_found = different(each, value)
