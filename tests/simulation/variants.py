@@ -18,7 +18,7 @@ from streamguard.errors import CommitLostError
 from streamguard.logs.interface import Poll
 from streamguard.logs.kafka import session as session_module
 from streamguard.logs.kafka.session import KafkaSession
-from streamguard.worker.assigned import AssignedJoin, AssignedMonitor
+from streamguard.worker.assigned import AssignedJoin, AssignedWatcher
 from streamguard.worker.idle import IdleClock
 from streamguard.worker.worker import Worker
 from tests.simulation.clients import Consumer, Producer
@@ -182,12 +182,12 @@ def sequence_forgotten(patch: pytest.MonkeyPatch) -> None:
 def task_kept_regardless(patch: pytest.MonkeyPatch) -> None:
     """A task stays through a rebalance although another worker has worked on its partitions."""
     patch.setattr(AssignedJoin, "is_at", lambda _self, _committed: True)
-    patch.setattr(AssignedMonitor, "is_at", lambda _self, _committed: True)
+    patch.setattr(AssignedWatcher, "is_at", lambda _self, _committed: True)
 
 
 def snapshot_ahead(patch: pytest.MonkeyPatch) -> None:
     """A monitor's snapshot claims one record more than is in it."""
-    patch.setattr(AssignedMonitor, "snapshot", lambda self: self.task.snapshot(self.position + 1))
+    patch.setattr(AssignedWatcher, "snapshot", lambda self: self.task.snapshot(self.position + 1))
 
 
 def restored_by_last_record(patch: pytest.MonkeyPatch) -> None:
