@@ -23,6 +23,8 @@ from tests.laws.watching import SOURCES, Joins
 
 SCALES = (1, 60_000, 3_600_000)
 """A step of time of the logs, in milliseconds: volumes are told by slots of five minutes, over days."""
+_LONGEST_MS = 3_000_000_000_000
+"""No setting may be longer than a hundred years."""
 CONTRACT = contract_of(
     {
         "type": "object",
@@ -67,7 +69,7 @@ def settings_of(rules: Rules, sources: int, targets: int, scale: int) -> Topolog
         *MONITORS,
         sources=sources,
         targets=targets,
-        join={name: f"{each * scale}ms" for name, each in ms.items()},
+        join={name: f"{min(each * scale, _LONGEST_MS)}ms" for name, each in ms.items()},
         alerts={"cooldown": f"{60 * scale}ms"},
         predictions={"fields": {"time": "at", "version": "version"}},
         labels={"fields": {"time": "at"}},

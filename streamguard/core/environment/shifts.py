@@ -40,8 +40,9 @@ class Shift:
 
     def snapshot(self) -> list[Any]:
         """Plain JSON."""
-        told = None if self.told is None else [*self.told.items()]
-        most = [*self.most.items()]
+        # In one order, whichever way it came about.
+        told = None if self.told is None else sorted(self.told.items(), key=_order)
+        most = sorted(self.most.items(), key=_order)
         return [self.since_ms, self.usual, most, self.spread_active, self.even_active, self.subject, told]
 
     @staticmethod
@@ -214,3 +215,7 @@ def _usual(tally: Tally) -> str | None:
 
 def _tally(state: list[Any]) -> Tally:
     return dict(state)
+
+
+def _order(item: tuple[str | None, int]) -> tuple[bool, str]:
+    return item[0] is None, item[0] or ""
