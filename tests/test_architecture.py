@@ -63,6 +63,7 @@ LAYERS = [
         "streamguard.core.outcomes",
         "streamguard.core.pairing",
         "streamguard.core.panes",
+        "streamguard.core.printing",
         "streamguard.core.ranges",
         "streamguard.core.payloads.*",
         "streamguard.core.rejected",

@@ -17,8 +17,8 @@ from streamguard.core.contract.learning import Learner, LearningError
 from streamguard.core.contract.schema import contract_of
 from streamguard.core.fields import document_of
 from streamguard.core.join import Input
+from streamguard.core.printing import printable
 from streamguard.errors import ConfigError
-from streamguard.replay.terminal import visible
 from streamguard.worker.arriving import contract_from
 from streamguard.worker.topology import derive
 
@@ -90,7 +90,9 @@ def check(config: Config, wanted: Wanted, schema: Path | None, echo: Echo, *, is
     for each in sorted(wrong, key=lambda one: -one["rate"])[:_SHOWN]:
         usual = f", {each['usual']:.2%} usual" if each["usual"] else ""
         echo(
-            visible(f"{each['field'] or 'the record'}: {each['change']} in {each['rate']:.2%}{usual}; {each['first']}")
+            printable(
+                f"{each['field'] or 'the record'}: {each['change']} in {each['rate']:.2%}{usual}; {each['first']}"
+            )
         )
     if len(wrong) > _SHOWN:
         echo(f"and {len(wrong) - _SHOWN} more: --json has all")

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from streamguard.core.printing import printable
 from streamguard.doctor.finding import Finding
 from streamguard.doctor.severity import Severity
-from streamguard.replay.terminal import visible
 
 Echo = Callable[[str], None]
 
@@ -27,9 +27,9 @@ def show(found: Sequence[Finding], echo: Echo, seconds: float) -> None:
         Console().print(_table(found))
     else:
         for each in found:
-            echo(f"{each.severity}: {each.code}: {visible(each.what)}")
-            echo(f"  why:  {visible(each.why)}")
-            echo(f"  mend: {visible(each.mend)}")
+            echo(f"{each.severity}: {each.code}: {printable(each.what)}")
+            echo(f"  why:  {printable(each.why)}")
+            echo(f"  mend: {printable(each.mend)}")
     echo(f"{_sum(found)}, in {seconds:.1f} s")
 
 
@@ -45,9 +45,9 @@ def as_json(found: Sequence[Finding], config: str, seconds: float, exit_code: in
             {
                 "code": each.code,
                 "severity": each.severity.value,
-                "what": visible(each.what),
+                "what": printable(each.what),
                 "why": each.why,
-                "mend": visible(each.mend),
+                "mend": printable(each.mend),
             }
             for each in found
         ],
@@ -68,9 +68,9 @@ def _table(found: Sequence[Finding]) -> Table:
         table.add_column(name, overflow="fold")
     for each in found:
         head = Text(f"{each.severity}\n{each.code}", style=_STYLES[each.severity])
-        what = Text(visible(each.what))
+        what = Text(printable(each.what))
         what.append(f"\n{each.why}", style="dim")
-        table.add_row(head, what, Text(visible(each.mend)))
+        table.add_row(head, what, Text(printable(each.mend)))
     return table
 
 

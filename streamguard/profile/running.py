@@ -10,13 +10,13 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from streamguard.core.printing import printable
 from streamguard.core.records import Scalar
 from streamguard.errors import ConfigError
 from streamguard.profile.building import Asked, Look, profiled
 from streamguard.profile.reading import opened
 from streamguard.profile.showing import show
 from streamguard.reference.document import Profile
-from streamguard.replay.terminal import visible
 
 Echo = Callable[[str], None]
 
@@ -32,7 +32,7 @@ def run_build(files: Sequence[Path], asked: Asked, out: Path, echo: Echo) -> Non
         profile = profiled(data, asked, look)
     _write(out, profile.dump())
     for note in profile.notes:
-        echo(f"note: {visible(note)}")
+        echo(f"note: {printable(note)}")
     count = len(profile.features)
     echo(f"{profile.rows:,} rows, {count:,} feature{'' if count == 1 else 's'}: {out}")
 

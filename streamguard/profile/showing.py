@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
+from streamguard.core.printing import printable
 from streamguard.reference.document import Profile
 from streamguard.reference.parts import Feature, Outcome, Text
-from streamguard.replay.terminal import visible
 
 Echo = Callable[[str], None]
 
@@ -19,11 +19,11 @@ _CONFUSION = 8
 def show(profile: Profile, echo: Echo) -> None:
     """Print what a profile says."""
     model = " ".join(each for each in (profile.model, profile.version) if each)
-    echo(f"{visible(profile.name)}{f' of {visible(model)}' if model else ''}: {profile.rows:,} rows")
-    echo(f"made from {visible(profile.made_from)} by streamguard {visible(profile.streamguard)}")
-    echo(f"holds: {visible(profile.holds)}")
+    echo(f"{printable(profile.name)}{f' of {printable(model)}' if model else ''}: {profile.rows:,} rows")
+    echo(f"made from {printable(profile.made_from)} by streamguard {printable(profile.streamguard)}")
+    echo(f"holds: {printable(profile.holds)}")
     for name, why in profile.left_out.items():
-        echo(f"left out: {visible(name)} ({visible(why)})")
+        echo(f"left out: {printable(name)} ({printable(why)})")
     echo("")
     answers = {"prediction": profile.prediction, "score": profile.score, "label": profile.label}
     named = [(f"({name})", each) for name, each in answers.items() if each is not None]
@@ -41,7 +41,7 @@ def show(profile: Profile, echo: Echo) -> None:
     if profile.notes:
         echo("")
     for note in profile.notes:
-        echo(f"note: {visible(note)}")
+        echo(f"note: {printable(note)}")
 
 
 def _features(named: list[tuple[str, Feature]]) -> Table:
@@ -55,7 +55,7 @@ def _features(named: list[tuple[str, Feature]]) -> Table:
         kinds = ", ".join(kind for kind in each.kinds if kind != "null") or "-"
         distinct = f"{'' if each.distinct_is_exact else '~'}{each.distinct:,}"
         table.add_row(
-            visible(name), kinds, f"{each.missing_rate:.2%}", distinct, *_figures(each), visible(_frequent(each))
+            printable(name), kinds, f"{each.missing_rate:.2%}", distinct, *_figures(each), printable(_frequent(each))
         )
     return table
 
@@ -88,7 +88,7 @@ def _texts(named: list[tuple[str, Text]]) -> Table:
         rates = [f"{rate.rate:.2%}" for rate in each.rates.values()]
         length = f"{each.length.quantiles.get('0.5', 0):,.0f}"
         table.add_row(
-            visible(name), f"{each.empty:,}", length, *rates, f"{each.words.count:,}", f"~{each.words.distinct:,}"
+            printable(name), f"{each.empty:,}", length, *rates, f"{each.words.count:,}", f"~{each.words.distinct:,}"
         )
     return table
 
@@ -97,12 +97,12 @@ def _judged(outcome: Outcome) -> Iterator[str]:
     rate = "" if outcome.mismatch_rate is None else f", {outcome.mismatch_rate:.2%} differ from their labels"
     yield f"predictions: {outcome.labelled:,} with a label{rate}, {outcome.unlabelled:,} without"
     for kind, mean in outcome.losses.items():
-        yield f"mean loss, {visible(kind)}: {mean:.6g}"
+        yield f"mean loss, {printable(kind)}: {mean:.6g}"
     if outcome.calibration is not None:
         found = outcome.calibration
         yield f"calibration: expected error {found.expected_error:.4f} over {found.count:,} scores"
     for each in outcome.confusion[:_CONFUSION]:
-        yield visible(f"label {each.label} got {each.prediction}: {each.count:,}")
+        yield printable(f"label {each.label} got {each.prediction}: {each.count:,}")
     if len(outcome.confusion) > _CONFUSION:
         yield f"... and {len(outcome.confusion) - _CONFUSION:,} more pairs"
 

@@ -16,12 +16,12 @@ from enum import StrEnum
 import numpy as np
 
 from streamguard.core.codec import Reader
+from streamguard.core.printing import printable
 from streamguard.core.records import Batch, Headers, TopicPartition
 from streamguard.errors import ConfigError
 from streamguard.logs.interface import Record, TopicInfo
 from streamguard.rejected.filters import Filters
 from streamguard.rejected.letter import REPLAYED, Letter
-from streamguard.replay.terminal import visible
 
 # Of a record beside key, value and headers, in its batch.
 _RECORD_BYTES = 512
@@ -162,7 +162,7 @@ def _mended(mend: Mend, value: bytes, letter: Letter) -> bytes | None:
         found = mend(value)
     except Exception as error:  # noqa: BLE001 - of a user's function anything may come
         raise ConfigError(
-            f"--mend: the function failed at {letter.place}: {type(error).__name__}: {visible(str(error))[:500]};"
+            f"--mend: the function failed at {letter.place}: {type(error).__name__}: {printable(str(error))[:500]};"
             " let it return None for what it cannot mend"
         ) from None
     if found is not None and type(found) is not bytes:

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from streamguard.config import Config
+from streamguard.core.printing import printable
 from streamguard.rejected.counting import Count, Tally, excerpt, place_of, time_of
 from streamguard.rejected.filters import Asked, Filters
 from streamguard.rejected.letter import Letter
 from streamguard.rejected.letter import letters as letters_in
 from streamguard.rejected.opening import Letters, letters_of
-from streamguard.replay.terminal import visible
 
 Echo = Callable[[str], None]
 
@@ -37,7 +37,7 @@ def run_list(config: Config, asked: Asked, *, is_dead: bool, is_json: bool, echo
         _print_tables(letters.topic, tally)
     else:
         for line in _lines(letters.topic, tally):
-            echo(visible(line))
+            echo(printable(line))
 
 
 def read(letters: Letters, filters: Filters) -> Iterator[Letter]:
@@ -69,16 +69,16 @@ def _lines(topic: str, tally: Tally) -> Iterator[str]:
 def _print_tables(topic: str, tally: Tally) -> None:
     # What strangers have written is text, whatever brackets it has.
     console = Console(markup=False, emoji=False, highlight=False)
-    console.print(visible(head(topic, tally)))
+    console.print(printable(head(topic, tally)))
     if not tally.total:
         return
     reasons = Table("records", "reason", "first", "last", "example", box=None, header_style="bold", pad_edge=False)
     for reason, each in tally.reasons()[:_NAMED_MAX]:
         example = f"{_origin(each.first)}: {_example(each)}"
-        reasons.add_row(f"{each.count:,}", visible(reason), _at(each.first), _at(each.last), visible(example))
+        reasons.add_row(f"{each.count:,}", printable(reason), _at(each.first), _at(each.last), printable(example))
     origins = Table("records", "from", "first", "last", box=None, header_style="bold", pad_edge=False)
     for place, each in tally.origins()[:_NAMED_MAX]:
-        origins.add_row(f"{each.count:,}", visible(place_of(place)), _at(each.first), _at(each.last))
+        origins.add_row(f"{each.count:,}", printable(place_of(place)), _at(each.first), _at(each.last))
     for table, count, what in (
         (reasons, len(tally.by_reason), "reasons"),
         (origins, len(tally.by_origin), "partitions"),

@@ -12,6 +12,7 @@ from importlib import import_module
 
 from streamguard.config import Config, KafkaLog
 from streamguard.core.codec import Reader
+from streamguard.core.printing import printable
 from streamguard.core.records import Batch, TopicPartition
 from streamguard.errors import ConfigError, LogError, UnusableError
 from streamguard.logs.interface import Committed, Record, Session, Span
@@ -22,7 +23,6 @@ from streamguard.rejected.judging import Fate, Mend, Rules, Side
 from streamguard.rejected.lateness import clocks
 from streamguard.rejected.opening import MEMBER, Letters, letters_of
 from streamguard.rejected.telling import Account
-from streamguard.replay.terminal import visible
 from streamguard.worker.topology import Topology, checked_inputs, derive
 
 Echo = Callable[[str], None]
@@ -54,7 +54,7 @@ def run_replay(config: Config, wanted: Wanted, echo: Echo) -> int:
         topology, rules = _rules(letters, wanted)
         planned, ends = _planned(letters, topology, rules)
         for line in planned.lines(letters.topic):
-            echo(visible(line))
+            echo(printable(line))
         if _may_be_forgotten(letters, planned):
             echo(
                 "  no earlier run is known: Kafka forgets one after offsets.retention.minutes (7 days by default);"
@@ -113,7 +113,7 @@ def _function(name: str) -> Mend:
         found = getattr(import_module(module), attribute)
     except Exception as error:  # noqa: BLE001 - a module may raise anything when it is imported
         raise ConfigError(
-            f"--mend: cannot load {name!r}: {type(error).__name__}: {visible(str(error))[:500]};"
+            f"--mend: cannot load {name!r}: {type(error).__name__}: {printable(str(error))[:500]};"
             " it is module:function, and the module must be on PYTHONPATH"
         ) from None
     if not callable(found):

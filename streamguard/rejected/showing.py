@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from streamguard.config import Config
+from streamguard.core.printing import printable
 from streamguard.errors import ConfigError, LogError
 from streamguard.logs.interface import Span
 from streamguard.rejected.counting import time_of
@@ -14,7 +15,6 @@ from streamguard.rejected.letter import letters as letters_in
 from streamguard.rejected.listing import read
 from streamguard.rejected.opening import Letters, letters_of
 from streamguard.rejected.texts import brief, told
-from streamguard.replay.terminal import visible
 
 Echo = Callable[[str], None]
 
@@ -32,7 +32,7 @@ def run_show(config: Config, asked: Asked, at: str | None, *, limit: int, is_dea
             for line in _lines(letter):
                 echo(line)
         if not count:
-            echo(visible(f"{letters.topic}: no such record"))
+            echo(printable(f"{letters.topic}: no such record"))
         elif at is None and next(found, None) is not None:
             echo(f"\nthere are more than {limit}: narrow them down, or raise --limit")
 
@@ -73,15 +73,15 @@ def _one(letters: Letters, at: str) -> Letter:
 
 
 def _lines(letter: Letter) -> Iterator[str]:
-    yield visible(f"{letter.partition}:{letter.offset}  {time_of(letter.time_ms)}")
+    yield printable(f"{letter.partition}:{letter.offset}  {time_of(letter.time_ms)}")
     origin = "a place that its headers do not name" if letter.origin is None else str(letter.origin)
-    yield visible(f"from     {origin}, of {time_of(letter.original_ms)}")
-    yield visible(f"reason   {letter.reason or 'none in its headers'}")
+    yield printable(f"from     {origin}, of {time_of(letter.original_ms)}")
+    yield printable(f"reason   {letter.reason or 'none in its headers'}")
     if letter.replayed is not None:
-        yield visible(f"replayed from {letter.replayed}, and rejected again")
+        yield printable(f"replayed from {letter.replayed}, and rejected again")
     yield f"key      {brief(letter.key)}"
     for name, content in letter.headers:
-        yield f"header   {visible(name)}: {brief(content)}"
+        yield f"header   {printable(name)}: {brief(content)}"
     if letter.left_out_bytes is not None:
         yield f"value    of {letter.left_out_bytes:,} bytes is not here, since the topic does not take it"
         return

@@ -6,7 +6,7 @@ from itertools import islice
 
 import orjson
 
-from streamguard.replay.terminal import visible
+from streamguard.core.printing import printable
 
 _TEXT_CHARS_MAX = 20_000
 _HEX_BYTES_MAX = 1024
@@ -33,7 +33,7 @@ def told(value: bytes | None) -> Iterator[str]:
         yield "(empty)"
     cut = text[:_TEXT_CHARS_MAX]
     lines = indented(cut) if _is_json(value) else (cut.split("\n") if text else [])
-    yield from map(visible, lines)
+    yield from map(printable, lines)
     if len(text) > len(cut):
         yield f"... and {len(text) - len(cut):,} characters more: --raw writes all of them"
 
@@ -47,7 +47,7 @@ def brief(content: bytes | None) -> str:
     except UnicodeDecodeError:
         shown = content[:64].hex()
         return f"0x{shown}{'…' if len(content) > 64 else ''}"
-    return visible(text[:500]) + ("…" if len(text) > 500 else "")
+    return printable(text[:500]) + ("…" if len(text) > 500 else "")
 
 
 def indented(text: str) -> Iterator[str]:

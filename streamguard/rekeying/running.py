@@ -1,10 +1,7 @@
 """`streamguard rekey`: the stage as a process, its progress and the closing account."""
 
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 
 import structlog
 
@@ -15,7 +12,7 @@ from streamguard.logs.opening import open_log
 from streamguard.rekeying.sides import group_of, sides_of
 from streamguard.rekeying.stage import Progress, Stage
 from streamguard.worker.running import worker_name
-from streamguard.worker.signals import ended_by
+from streamguard.worker.signals import stopped_by_signals
 from streamguard.worker.telemetry import configure_logging
 from streamguard.worker.worker import Clock
 
@@ -71,28 +68,12 @@ def _work(config: Config, *, until_end: bool) -> Stage:
         name = worker_name(config)
         stage = Stage(config, log, name, Clock(time.monotonic, time.sleep))
         _log.info("rekey_started", worker=name, group=group_of(config), until_end=until_end)
-        with _stopped_by_signals(stage):
+        with stopped_by_signals(stage.stop):
             stage.run(until_end=until_end, on_progress=_shown())
     finally:
         log.close()
     _log.info("rekey_stopped", records=stage.progress.records, written=stage.progress.written)
     return stage
-
-
-@contextmanager
-def _stopped_by_signals(stage: Stage) -> Iterator[None]:
-    """The first SIGTERM or SIGINT ends the stage after its commit, the second at once."""
-    count = 0
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        nonlocal count
-        count += 1
-        if count > 1:
-            os._exit(128 + number)
-        stage.stop()
-
-    with ended_by(stop):
-        yield
 
 
 def _shown() -> Callable[[Progress], None]:

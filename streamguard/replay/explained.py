@@ -9,12 +9,12 @@ import orjson
 from streamguard.config import Config, Mode, load
 from streamguard.config.secrets import HIDDEN
 from streamguard.core.alerts import alert_data
+from streamguard.core.printing import printable
 from streamguard.errors import ConfigError
 from streamguard.logs.interface import Log
 from streamguard.replay.explain import explain
 from streamguard.replay.history import SIDES, History, of_found_files, of_topics
 from streamguard.replay.telling import told
-from streamguard.replay.terminal import visible
 from streamguard.replay.topics import Range, opened
 from streamguard.worker.telemetry import configure_logging
 
@@ -101,7 +101,7 @@ def _not_one(
 ) -> str:
     if matching:
         return f"{alert_id!r} begins the IDs of {len(matching)} alerts: give more of it"
-    latest = ", ".join(visible(str(each["id"])) for each in alerts[-3:])
+    latest = ", ".join(printable(str(each["id"])) for each in alerts[-3:])
     return (
         f"no alert {alert_id!r} in {where}, which has {len(alerts):,}{f'; the latest are {latest}' if latest else ''}"
     )

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from streamguard.config import Config, Mode
 from streamguard.core.alerts import Status, rfc3339
+from streamguard.core.printing import printable
 from streamguard.core.waiting import NEVER
 from streamguard.errors import ConfigError
 from streamguard.replay.backtesting import Question, backtest, checked_period
@@ -26,7 +27,6 @@ from streamguard.replay.history import History, of_files, of_topics
 from streamguard.replay.moments import span_of, time_of
 from streamguard.replay.result import Backtest
 from streamguard.replay.scoring import Score
-from streamguard.replay.terminal import visible
 from streamguard.replay.topics import Range, opened
 from streamguard.replay.truth import load_truth
 from streamguard.worker.signals import ended_by
@@ -77,7 +77,7 @@ def run_backtest(config: Config, title: str, asked: Asked, echo: Echo) -> int:
             found = backtest(config, history, question, look)
     # First, since nothing that a terminal does may lose it.
     page = None if asked.out is None else found.write(asked.out)
-    _sum_up(found, lambda line: echo(visible(line)))
+    _sum_up(found, lambda line: echo(printable(line)))
     if page is not None:
         echo(f"report: {page}")
     if is_interrupted():
@@ -214,7 +214,7 @@ def _table(found: Backtest) -> str:
     for each in found.settings:
         usual = [f"{each.per_month_normal:.2f}" if each.per_month_normal is not None else "-"] if is_usual else []
         table.add_row(
-            visible(each.name), f"{each.raised:,}", f"{each.per_month:.2f}", *usual, *_cells(each.score, is_scored)
+            printable(each.name), f"{each.raised:,}", f"{each.per_month:.2f}", *usual, *_cells(each.score, is_scored)
         )
     for name, score in found.references:
         table.add_row(name, "", "", *([""] if is_usual else []), *_cells(score, is_scored))

@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 
 from streamguard.core.alerts import Status, rfc3339
+from streamguard.core.printing import printable
 from streamguard.replay.explain import Explanation, Seen
 from streamguard.replay.leads import Lead
-from streamguard.replay.terminal import visible
 
 _RECORD_CHARS = 400
 
 
 def told(found: Explanation) -> Iterator[str]:
     """The explanation line by line, for a terminal."""
-    return map(visible, _lines(found))
+    return map(printable, _lines(found))
 
 
 def _lines(found: Explanation) -> Iterator[str]:

@@ -11,6 +11,7 @@ import orjson
 import structlog
 
 from streamguard.config import Config
+from streamguard.core.printing import printable
 from streamguard.errors import ConfigError, LogError
 from streamguard.logs.interface import Log, Record
 from streamguard.logs.opening import open_log
@@ -149,9 +150,5 @@ def as_json(result: dict[str, Any]) -> str:
 def as_text(result: dict[str, Any]) -> str:
     """A line for people: `scoring: ok, 200 in 35 ms`."""
     if result["error"] is not None:
-        return _printable(f"{result['target']}: FAILED ({result['error']['kind']}): {result['error']['message']}")
-    return _printable(f"{result['target']}: ok, {result['status']} in {result['latency_ms']:.0f} ms")
-
-
-def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+        return printable(f"{result['target']}: FAILED ({result['error']['kind']}): {result['error']['message']}")
+    return printable(f"{result['target']}: ok, {result['status']} in {result['latency_ms']:.0f} ms")

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import structlog
 from rich.console import Console
@@ -20,7 +19,7 @@ from streamguard.core.records import Fate
 from streamguard.errors import StreamguardError
 from streamguard.logs.opening import open_log
 from streamguard.worker.endpoints import serving
-from streamguard.worker.signals import ended_by
+from streamguard.worker.signals import stopped_by_signals
 from streamguard.worker.status import Board
 from streamguard.worker.telemetry import configure_logging
 from streamguard.worker.watchdog import Limits, watched
@@ -65,7 +64,7 @@ def _work(config: Config, board: Board, *, until_end: bool) -> Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)
-        with _stopped_by_signals(worker), _shown(until_end=until_end) as show:
+        with stopped_by_signals(worker.stop), _shown(until_end=until_end) as show:
             worker.run(until_end=until_end, on_progress=show)
     finally:
         log.close()
@@ -93,23 +92,6 @@ def account(worker: Worker) -> list[str]:
     progress = worker.progress
     lines.append(f"this worker: {progress.records:,} records, {progress.alerts:,} alerts, {progress.commits:,} commits")
     return lines
-
-
-@contextmanager
-def _stopped_by_signals(worker: Worker) -> Iterator[None]:
-    """The first SIGTERM or SIGINT ends the worker after its commit, the second at once."""
-    count = 0
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        nonlocal count
-        count += 1
-        if count > 1:
-            # Whatever is open is aborted by the next worker of this name; nothing needs to be tidied up.
-            os._exit(128 + number)
-        worker.stop()
-
-    with ended_by(stop):
-        yield
 
 
 @contextmanager

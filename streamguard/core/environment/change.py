@@ -18,14 +18,3 @@ class Change:
     """Event time from which on it is, or was, so."""
     details: dict[str, Any] = field(default_factory=dict)
     """Plain JSON: instances, values and counts; `model` and `version` where it is about one."""
-
-
-def printable(text: str) -> str:
-    r"""One line in which all that a terminal would act on, or not show, is an escape.
-
-    >>> printable("a\x1b[2Jb\n")
-    'a\\x1b[2Jb\\n'
-    """
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -3,7 +3,8 @@
 from typing import Any
 
 from streamguard.config.serving import Environment
-from streamguard.core.environment.change import Change, printable
+from streamguard.core.environment.change import Change
+from streamguard.core.printing import printable
 
 _HYSTERESIS = 5.0
 _NAMED = 20

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streamguard.core.environment.change import printable
 from streamguard.core.environment.facts import PACKAGE
+from streamguard.core.printing import printable
 
 _NAMED = 3
 _SPLIT = 5

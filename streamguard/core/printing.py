@@ -1,10 +1,10 @@
-"""What strangers have written, for a terminal."""
+"""What strangers have written, for people to read."""
 
 
-def visible(text: str) -> str:
+def printable(text: str) -> str:
     r"""One line in which all that a terminal would act on, or not show, is an escape.
 
-    >>> visible("a\x1b[2Jb\n")
+    >>> printable("a\x1b[2Jb\n")
     'a\\x1b[2Jb\\n'
     """
     if text.isprintable():
