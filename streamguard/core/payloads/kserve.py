@@ -7,14 +7,14 @@ by Knative's Kafka broker or sink, un-keyed.
 Source: github.com/kserve/kserve, pkg/logger/worker.go and handler.go; KServe documentation, "Inference Logger".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from streamguard.core.fields import Unreadable
 from streamguard.core.payloads.adapter import Half, Raw, Row, Side
 from streamguard.core.payloads.answers import Reading, records
-from streamguard.core.payloads.events import event_of
+from streamguard.core.payloads.events import Event, event_of
 from streamguard.core.payloads.protocols import answers_in, document_in, features_in
 
 _SIDES = {
@@ -34,17 +34,7 @@ class KServe:
 
     def half(self, raw: Raw) -> Half:
         """As `Paired.half`."""
-        event = event_of(raw, self.record_bytes)
-        kind = event.attributes.get("type", "")
-        if kind not in _SIDES:
-            raise Unreadable(f"an event of type {kind[:100]!r}, which is neither an inference request nor a response")
-        request_id = event.attributes.get("id")
-        if not request_id:
-            raise Unreadable("the event has no id")
-        about = [(name, event.attributes[name]) for name in _ABOUT if event.attributes.get(name)]
-        if service := event.attributes.get("inferenceservicename"):
-            about.append(("model", service))
-        return Half(_SIDES[kind], request_id, event.time_ms(raw), event.body, tuple(about))
+        return half_of(event_of(raw, self.record_bytes), raw, _SIDES, ("id",), _ABOUT)
 
     def pair(self, request: Half | None, response: Half) -> Sequence[Row]:
         """As `Paired.pair`."""
@@ -53,6 +43,23 @@ class KServe:
         features = None if request is None else features_in(document_in(request.body), self.reading.names)
         about = named_in(answered) | dict(response.about)
         return records(response.request_id, response.time_ms, answers, features, about, self.reading)
+
+
+def half_of(event: Event, raw: Raw, sides: Mapping[str, Side], ids: Sequence[str], about_names: Sequence[str]) -> Half:
+    """A request or a response, by the event's type; its ID is the first of these attributes that there is.
+
+    Raises `Unreadable`.
+    """
+    kind = event.attributes.get("type", "")
+    if kind not in sides:
+        raise Unreadable(f"an event of type {kind[:100]!r}, which is neither an inference request nor a response")
+    request_id = next((found for name in ids if (found := event.attributes.get(name))), None)
+    if request_id is None:
+        raise Unreadable(f"the event has no {ids[0]}")
+    about = [(name, event.attributes[name]) for name in about_names if event.attributes.get(name)]
+    if service := event.attributes.get("inferenceservicename"):
+        about.append(("model", service))
+    return Half(sides[kind], request_id, event.time_ms(raw), event.body, tuple(about))
 
 
 def named_in(answered: Any) -> dict[str, str]:

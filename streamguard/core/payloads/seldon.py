@@ -18,7 +18,7 @@ from streamguard.core.fields import Unreadable
 from streamguard.core.payloads.adapter import Half, Raw, Row, Side
 from streamguard.core.payloads.answers import Answer, Reading, records
 from streamguard.core.payloads.events import event_of
-from streamguard.core.payloads.kserve import named_in
+from streamguard.core.payloads.kserve import half_of, named_in
 from streamguard.core.payloads.protocols import answers_in, document_in, features_in, instances, table
 
 _SIDES = {"io.seldon.serving.inference.request": Side.REQUEST, "io.seldon.serving.inference.response": Side.RESPONSE}
@@ -37,17 +37,7 @@ class Seldon:
 
     def half(self, raw: Raw) -> Half:
         """As `Paired.half`."""
-        event = event_of(raw, self.record_bytes, _BARE)
-        kind = event.attributes.get("type", "")
-        if kind not in _SIDES:
-            raise Unreadable(f"an event of type {kind[:100]!r}, which is neither an inference request nor a response")
-        request_id = event.attributes.get("requestid") or event.attributes.get("id")
-        if not request_id:
-            raise Unreadable("the event has no requestid")
-        about = [(name, event.attributes[name]) for name in _ABOUT if event.attributes.get(name)]
-        if service := event.attributes.get("inferenceservicename"):
-            about.append(("model", service))
-        return Half(_SIDES[kind], request_id, event.time_ms(raw), event.body, tuple(about))
+        return half_of(event_of(raw, self.record_bytes, _BARE), raw, _SIDES, ("requestid", "id"), _ABOUT)
 
     def pair(self, request: Half | None, response: Half) -> Sequence[Row]:
         """As `Paired.pair`."""
